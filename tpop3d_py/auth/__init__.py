@@ -1,0 +1,1 @@
+"""Authentication: the chain of drivers and the stored password forms."""

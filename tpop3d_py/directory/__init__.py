@@ -1,0 +1,1 @@
+"""The virtualemail database: engine, schema, statements, migrations and the rules."""

@@ -1,0 +1,1 @@
+"""Configuration generators for the MTAs that share the virtualemail database."""

@@ -1,0 +1,1 @@
+"""The runtime: processes, connections, TLS, privileges and signals."""
