@@ -1,0 +1,173 @@
+"""One POP3 session: a line in, a Reply out.
+
+Rules: the shell calls `receive` once per line, sends the reply, and does what
+`reply.then` says; after WAIT it reads nothing until it has called `login_finished`, and
+after CLOSE it calls nothing but `connection_lost`.  The state objects know the commands;
+here are the turns between states, the count of mistakes, and the end.
+
+When things fail: no octets of a client make anything here raise; what nobody foresaw
+is not caught, so that the shell can log it, and `connection_lost` then releases the
+maildrop.  However a session ends, its maildrop is closed, even one whose login
+succeeds after the client has gone; only QUIT applies deletions.  Calls out of turn raise `RuntimeError`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from tpop3d_py.contracts import Login, Maildrop, MaildropError, Peer, Refusal
+from tpop3d_py.pop3.authorization import Authorization
+from tpop3d_py.pop3.commands import parse
+from tpop3d_py.pop3.counters import Counters
+from tpop3d_py.pop3.mistakes import Mistake
+from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.pop3.replies import Reply, Then
+from tpop3d_py.pop3.transaction import Transaction
+
+_IN_DOMAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:")
+_DOMAIN_TABLE = bytes(octet if octet in _IN_DOMAIN else ord("-") for octet in range(256))
+_LONGEST_DOMAIN = 255
+
+
+class Ending(Enum):
+    """Why a session ended, for the log."""
+
+    QUIT = "quit"
+    UPDATE_FAILED = "quit, but not everything could be removed"
+    REFUSED = "login refused"
+    ERRORS = "too many errors"
+    IDLE = "idle for too long"
+    LOST = "connection lost"
+
+
+class Session:
+    """The protocol side of one connection.
+
+    Args:
+        peer: both ends of it.
+        login: the port that checks credentials.
+        stamp: 32 hexadecimal digits that no other greeting had (RFC 1939 section 7, APOP).
+        profile: the listener's.
+    """
+
+    __slots__ = ("_ending", "_greeting", "_profile", "_state", "_waiting", "counters")
+
+    def __init__(self, peer: Peer, login: Login, stamp: bytes, profile: Profile) -> None:
+        self._greeting = b"<%b@%b>" % (stamp, _domain(peer.domain))
+        self._profile = profile
+        self._state: Authorization | Transaction = Authorization(peer, login, self._greeting, profile)
+        self._waiting = False
+        self._ending: Ending | None = None
+        self.counters = Counters()
+
+    @property
+    def user(self) -> str:
+        """The name last given, as sent (`log.printable` before it is logged); empty if none was."""
+        return self._state.user
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether a login has succeeded."""
+        return isinstance(self._state, Transaction)
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the session ended; None while it goes on."""
+        return self._ending
+
+    def greeting(self) -> Reply:
+        """Return the reply that opens the connection; the stamp in it is what APOP digests."""
+        return Reply(True, self._greeting)
+
+    def receive(self, line: bytes) -> Reply:
+        """Answer one command line, given without its line end."""
+        self._check_turn(waiting=False)
+        try:
+            reply = self._obey(line)
+        except Mistake as mistake:
+            return self._mistaken(mistake.text)
+        if reply.then is Then.WAIT:
+            self._waiting = True
+        elif reply.then is Then.CLOSE:
+            self._end(Ending.QUIT if reply.ok else Ending.UPDATE_FAILED)
+        return reply
+
+    def receive_too_long(self) -> Reply:
+        """Answer a line that was over the limit."""
+        self._check_turn(waiting=False)
+        return self._mistaken(self._profile.texts.line_too_long)
+
+    def login_finished(self, outcome: Maildrop | Refusal) -> Reply:
+        """Answer the login under way; takes the maildrop over, whatever has happened meanwhile."""
+        if self._ending is not None:
+            return self._too_late(outcome)
+        self._check_turn(waiting=True)
+        self._waiting = False
+        if isinstance(outcome, Refusal):
+            return self._refuse(outcome)
+        return self._enter(outcome)
+
+    def timed_out(self) -> Reply:
+        """Take leave of a client that has been idle for too long; nothing is deleted (RFC 1939 section 3)."""
+        self._end(Ending.IDLE)
+        return Reply(False, self._profile.texts.idle, then=Then.CLOSE)
+
+    def connection_lost(self) -> None:
+        """Release the maildrop and apply nothing; may be called at any time and more than once."""
+        self._end(Ending.LOST)
+
+    # --- how it works -----------------------------------------------------
+
+    def _check_turn(self, *, waiting: bool) -> None:
+        if self._ending is not None:
+            raise RuntimeError("the session has ended")
+        if self._waiting is not waiting:
+            raise RuntimeError("a login is under way" if self._waiting else "no login is under way")
+
+    def _obey(self, line: bytes) -> Reply:
+        command = parse(line)
+        if command is None:
+            raise Mistake(self._profile.texts.malformed_line)
+        return self._state.handle(command)
+
+    def _mistaken(self, text: bytes) -> Reply:
+        self.counters.errors += 1
+        if self.counters.errors < self._profile.command_errors:
+            return Reply(False, text)
+        self._end(Ending.ERRORS)
+        return Reply(False, self._profile.texts.too_many_errors, then=Then.CLOSE)
+
+    def _enter(self, maildrop: Maildrop) -> Reply:
+        try:
+            state = Transaction(self.user, maildrop, self._profile, self.counters)
+        except MaildropError as trouble:
+            maildrop.close()
+            reply = self._refuse(Refusal(trouble.reason))
+            reply.detail = trouble.detail
+            return reply
+        self._state = state
+        return Reply(True, state.welcome)
+
+    def _refuse(self, refusal: Refusal) -> Reply:
+        assert isinstance(self._state, Authorization)  # only that state waits
+        reply = self._state.refused(refusal)
+        if reply.then is Then.CLOSE:
+            self._end(Ending.REFUSED)
+        return reply
+
+    def _too_late(self, outcome: Maildrop | Refusal) -> Reply:
+        # The client left while its login was being checked: nobody else would ever close the mailbox.
+        if not isinstance(outcome, Refusal):
+            outcome.close()
+        return Reply(False, self._profile.texts.login_unavailable, then=Then.CLOSE)
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is None:
+            self._ending = ending
+            self._state.release()
+
+
+def _domain(domain: str) -> bytes:
+    """Make a domain fit for the greeting; a name from reverse DNS may hold anything."""
+    octets = domain.encode("ascii", "replace").translate(_DOMAIN_TABLE)[:_LONGEST_DOMAIN]
+    return octets or b"x.invalid"
