@@ -1,0 +1,87 @@
+"""Fixtures that start real servers on free loopback ports.
+
+They need root and what scripts/install-test-peers installs; where that is not
+so, every test here fails and says what to run.  None is ever skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.support.exim import Exim
+from tests.system.support.mariadb import Mariadb
+from tests.system.support.processes import INSTALL, Child
+
+StartExim = Callable[[Callable[[int], str]], Exim]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the servers said beside a failure."""
+    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    if report.failed:
+        report.sections += [(f"log of {child.name} (pid {child.pid})", child.output()) for child in Child.all]
+    return report  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="session")
+def system() -> None:
+    """Make sure that this machine can run system tests."""
+    if os.geteuid() != 0:
+        pytest.fail("system tests start servers that change user: run them as root", pytrace=False)
+    check = subprocess.run([INSTALL, "--check"], capture_output=True, text=True, check=False)
+    if check.returncode:
+        pytest.fail(check.stderr, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def area(system: None) -> Iterator[Path]:
+    """A folder for the servers, which their accounts may enter (pytest's own folders are closed to them)."""
+    path = Path(tempfile.mkdtemp(prefix="tpop3d-system-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb(area: Path) -> Iterator[Mariadb]:
+    """A MariaDB server for the whole run; `mariadb.url(NAME)` makes a database."""
+    server = Mariadb(area / "mariadb")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def exim(area: Path) -> Iterator[StartExim]:
+    """A function that starts an Exim with the configuration that `make_config(port)` returns."""
+    started: list[Exim] = []
+
+    def start(make_config: Callable[[int], str]) -> Exim:
+        folder = Path(tempfile.mkdtemp(prefix="exim-", dir=area))
+        folder.chmod(0o755)
+        started.append(Exim(folder, make_config))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def vmail(system: None) -> pwd.struct_passwd:
+    """The account that owns virtual mail; its group is nogroup, as in the paper."""
+    return pwd.getpwnam("vmail")
+
+
+@pytest.fixture(scope="session")
+def vmail2(system: None) -> pwd.struct_passwd:
+    """A second owner of virtual mail."""
+    return pwd.getpwnam("vmail2")
