@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tpop3d_py.pop3.lines import COMMAND_LIMIT, TOO_LONG, LineBuffer, TooLong
+
+Line = bytes | TooLong
+
+
+def take(buffer: LineBuffer) -> list[Line]:
+    lines: list[Line] = []
+    while (line := buffer.next_line()) is not None:
+        lines.append(line)
+    return lines
+
+
+def feed(buffer: LineBuffer, *pieces: bytes) -> list[Line]:
+    lines: list[Line] = []
+    for piece in pieces:
+        buffer.feed(piece)
+        lines += take(buffer)
+    return lines
+
+
+def slow_lines(octets: bytes, limit: int) -> list[Line]:
+    """What the lines are, told without cleverness; an unfinished line counts once it is too long."""
+    *complete, rest = octets.split(b"\n")
+    lines: list[Line] = []
+    for line in complete:
+        lines.append(TOO_LONG if len(line) + 1 > limit else line.removesuffix(b"\r"))
+    if len(rest) >= limit:
+        lines.append(TOO_LONG)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("octets", "lines"),
+    [
+        (b"", []),
+        (b"NOOP", []),
+        (b"\n", [b""]),
+        (b"\r\n", [b""]),
+        (b"\r", []),
+        (b"\r\r\n", [b"\r"]),
+        (b"\n\r", [b""]),
+        (b"A\rB\r\n", [b"A\rB"]),
+        (b"NOOP\r\nSTAT\nQU", [b"NOOP", b"STAT"]),
+        (b"\x00\xff\r\n", [b"\x00\xff"]),
+    ],
+)
+def test_line_ends(octets: bytes, lines: list[bytes]) -> None:
+    assert feed(LineBuffer(), octets) == lines
+    assert feed(LineBuffer(), *(bytes([octet]) for octet in octets)) == lines
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_the_limit_counts_the_line_end(end: bytes) -> None:
+    longest = b"x" * (COMMAND_LIMIT - len(end))
+    assert feed(LineBuffer(), longest + end) == [longest]
+    assert feed(LineBuffer(), b"x" + longest + end) == [TOO_LONG]
+
+
+def test_an_overlong_line_is_told_once_and_early_and_the_next_line_is_served() -> None:
+    buffer = LineBuffer(8)
+    assert feed(buffer, b"1234567") == []
+    assert feed(buffer, b"8") == [TOO_LONG]
+    assert feed(buffer, *[b"9" * 100] * 100) == []
+    assert feed(buffer, b"tail\r\nNOOP\r\n") == [b"NOOP"]
+
+
+def test_memory_is_bounded_by_the_limit_whatever_arrives() -> None:
+    buffer = LineBuffer(64)
+    for _ in range(100):
+        feed(buffer, b"x" * 50_000)
+        assert buffer.pending < 64
+    feed(buffer, b"\n" + b"NOOP\r\n" * 5_000 + b"y" * 63)
+    assert buffer.pending == 63
+
+
+def test_clear_forgets_lines_and_half_lines() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"STLS\r\nUSER injected\r\nPASS inj")
+    assert buffer.next_line() == b"STLS"
+    buffer.clear()
+    assert buffer.pending == 0
+    assert feed(buffer, b"ected\r\nNOOP\r\n") == [b"ected", b"NOOP"]
+
+
+def test_clear_forgets_that_a_line_was_being_discarded() -> None:
+    buffer = LineBuffer(8)
+    assert feed(buffer, b"123456789") == [TOO_LONG]
+    buffer.clear()
+    assert feed(buffer, b"NOOP\n") == [b"NOOP"]
+
+
+def test_pending_counts_untaken_lines_too() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"NOOP\r\nST")
+    assert buffer.pending == 8
+    buffer.next_line()
+    assert buffer.pending == 2
+
+
+awkward = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"bc", b"12345678", b"\x00", b"x" * 20])
+    | st.binary(max_size=12),
+    max_size=40,
+)
+
+
+@given(awkward, st.integers(2, 24))
+def test_any_octets_in_any_pieces_make_the_same_lines(pieces: list[bytes], limit: int) -> None:
+    octets = b"".join(pieces)
+    expected = slow_lines(octets, limit)
+    assert feed(LineBuffer(limit), *pieces) == expected
+    assert feed(LineBuffer(limit), octets) == expected
+    assert feed(LineBuffer(limit), *(bytes([octet]) for octet in octets)) == expected
