@@ -1,0 +1,76 @@
+"""VE-passwd: passwords of domains and of boxes, in the words of Vmail-SQL.
+
+A password on the command line can be read by every user of the machine while
+the command runs.  It is accepted because the original did, and can also come
+from a prompt or from standard input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Sequence
+
+from tpop3d_py.auth.passwords import make_hash
+from tpop3d_py.cli import common
+from tpop3d_py.directory import operations
+from tpop3d_py.directory.engine import Directory
+from tpop3d_py.directory.errors import Refused
+
+_EXAMPLES = """\
+examples:
+  VE-passwd luser@klient1.pl              (asks twice, shows nothing)
+  VE-passwd luser@klient1.pl - < FILE     (first line of standard input)
+  VE-passwd klient1.pl haslo_domeny       (every user can see it in ps)
+"""
+
+#: Octets; more than any password may have, so that a wrong file is not swallowed.
+_LONGEST_LINE = 4096
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return common.run(_parser(), argv)
+
+
+def _parser() -> common.Parser:
+    made = common.parser("VE-passwd", "Set the password of a domain or of a box.", _EXAMPLES)
+    made.add_argument("name", metavar="DOMAIN|USER@DOMAIN")
+    made.add_argument("password", metavar="PASSWORD", nargs="?", help="'-' reads it from standard input")
+    made.set_defaults(action=_set)
+    return made
+
+
+def _set(directory: Directory, arguments: argparse.Namespace) -> None:
+    password = _password(arguments.password)
+    if "@" in arguments.name:
+        operations.set_password(directory, arguments.name, password, make_hash)
+        print("Done")
+    else:
+        operations.set_domain_password(directory, arguments.name, password, make_hash)
+        print("Done.")
+
+
+def _password(word: str | None) -> str:
+    if word not in (None, "-"):
+        if sys.stderr.isatty():
+            print("VE-passwd: others can see this password in ps; leave it out to be asked", file=sys.stderr)
+        return str(word)
+    if word is None and sys.stdin.isatty():
+        return _asked()
+    return _read()
+
+
+def _asked() -> str:
+    password = getpass.getpass("New password: ")
+    if getpass.getpass("Again: ") != password:
+        raise Refused("the two passwords differ; nothing was changed")
+    return password
+
+
+def _read() -> str:
+    # As octets: the locale of whoever runs this must not decide what the password is.
+    line = sys.stdin.buffer.readline(_LONGEST_LINE)
+    line = line.removesuffix(b"\n").removesuffix(b"\r")
+    return line.decode("utf-8", "surrogateescape")

@@ -1,0 +1,299 @@
+"""Where the directory is, and how to talk to it.
+
+`DirectorySettings` are the directives of ``vmail.conf``; `make_engine` turns
+them into a SQLAlchemy engine for MariaDB (PyMySQL) or SQLite.  Two kinds of
+transaction exist: `reading` and `writing`.  On SQLite the second one starts with
+``BEGIN IMMEDIATE``, so that what is read in it cannot change before it commits;
+on MariaDB the operations lock the domain's row instead.
+
+A SQLite database keeps its default rollback journal: a daemon without write
+permission can then read it, which WAL would not allow.
+
+When things fail: every failure of the database becomes one
+`DirectoryUnavailable` that names the server and never the password.  A missing
+SQLite file is such a failure too: only ``vmail db init`` makes one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from tpop3d_py.directory.errors import DirectoryUnavailable
+from tpop3d_py.log import printable
+from tpop3d_py.settings import PATH, TEXT, Kind, choice, setting
+
+#: Seconds to wait for a connection, and for each answer of the server.  Together they stay under the
+#: 4 s after which an authentication process is killed; `make_engine` takes longer ones for commands.
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 1.5
+
+_MYSQL = ("mysql", "mariadb")
+_WRITING = "vmail_writing"
+#: Where Debian's MariaDB listens for local programs.
+_SOCKET = "/run/mysqld/mysqld.sock"
+
+
+def _database_url(word: str) -> str:
+    url = _parse_url(word)
+    if url.password is not None:
+        raise ValueError("must not contain a password; name a file that does in database-password-file")
+    return word
+
+
+def _parse_url(word: str) -> URL:
+    try:
+        url = make_url(word)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "must look like mysql+pymysql://user@host/database or sqlite:////path/file"
+        ) from None
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        if not (url.database or "").startswith("/"):
+            raise ValueError("must name the SQLite file with an absolute path: sqlite:////path/file")
+        return url
+    if url.drivername not in (*_MYSQL, *(f"{name}+pymysql" for name in _MYSQL)):
+        raise ValueError("must start with mysql+pymysql:// or sqlite:///")
+    if not url.database:
+        raise ValueError("must name a database: mysql+pymysql://user@host/database")
+    return url.set(drivername="mysql+pymysql")
+
+
+DATABASE_URL: Kind[str] = Kind("database URL", _database_url)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySettings:
+    """The directives of ``vmail.conf``."""
+
+    database_url: str | None = setting(
+        "database-url",
+        DATABASE_URL,
+        default=None,
+        summary="Where the SQL directory is: mysql+pymysql://USER@HOST/DATABASE or sqlite:////PATH.",
+        example="mysql+pymysql://vmail@localhost/virtualemail",
+    )
+    database_password_file: str | None = setting(
+        "database-password-file",
+        PATH,
+        default=None,
+        summary="File whose first line is the database password; it must not be readable by everybody.",
+        example="/etc/vmail/password",
+    )
+    mail_root: str = setting(
+        "mail-root",
+        PATH,
+        default="/var/spool/mail/SERVERS",
+        summary="Directory under which each new domain gets a directory of its own name.",
+    )
+    default_unix_user: str = setting(
+        "default-unix-user",
+        TEXT,
+        default="vmail",
+        summary="Unix account that owns the mail of a new domain.",
+    )
+    default_mailbox_type: str = setting(
+        "default-mailbox-type",
+        choice("bsd", "maildir"),
+        default="maildir",
+        summary="Format of a new box: bsd (one mbox file) or maildir.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The directory and the settings that its rules need; what every operation is given first."""
+
+    settings: DirectorySettings
+    engine: Engine
+
+    def reading(self) -> contextlib.AbstractContextManager[Connection]:
+        """Begin a transaction that only reads."""
+        return reading(self.engine)
+
+    def writing(self) -> contextlib.AbstractContextManager[Connection]:
+        """Begin a transaction that changes rows; commits if the block ends well."""
+        return writing(self.engine)
+
+
+def make_engine(settings: DirectorySettings, *, answer_seconds: float = ANSWER_SECONDS) -> Engine:
+    """Make an engine; nothing is connected yet.
+
+    Args:
+        settings: the directives of ``vmail.conf``.
+        answer_seconds: how long one statement may take, or wait for a lock.
+
+    Raises:
+        DirectoryUnavailable: no database is configured, or the password file cannot be used.
+    """
+    if settings.database_url is None:
+        raise DirectoryUnavailable("no directory is configured: database-url is not set")
+    try:
+        url = _parse_url(settings.database_url)
+    except ValueError as error:
+        raise DirectoryUnavailable(f"database-url {error}") from None
+    password = None
+    if settings.database_password_file is not None and not url.drivername.startswith("sqlite"):
+        password = read_password(settings.database_password_file)
+    return engine_for(_local(url), password=password, answer_seconds=answer_seconds)
+
+
+def engine_for(url: URL, *, password: bytes | None = None, answer_seconds: float = ANSWER_SECONDS) -> Engine:
+    """Make an engine for a ``mysql+pymysql`` or ``sqlite`` URL; nothing is connected yet.
+
+    Args:
+        url: may contain a password; that of SQLite has an absolute path.
+        password: used instead of the one in the URL; as octets, because PyMySQL takes text for Latin-1.
+        answer_seconds: how long one statement may take, or wait for a lock.
+    """
+    if url.drivername.startswith("sqlite"):
+        return _sqlite_engine(url, answer_seconds)
+    return _mysql_engine(url, password, answer_seconds)
+
+
+def _local(url: URL) -> URL:
+    # MySQL's own programs take "localhost" for the socket, and so do the grants for @localhost.
+    if url.host != "localhost" or url.port or "unix_socket" in url.query or not os.path.exists(_SOCKET):
+        return url
+    return url.update_query_dict({"unix_socket": _SOCKET})
+
+
+def _sqlite_engine(url: URL, seconds: float) -> Engine:
+    # mode=rw instead of the default rwc: a typing error in the path must not make an empty directory.
+    database = f"file:{_uri_path(url.database or '')}"
+    file = URL.create("sqlite", database=database, query={"mode": "rw", "uri": "true"})
+    engine = create_engine(file, poolclass=NullPool, connect_args={"timeout": seconds})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _uri_path(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are ours: see _begin_sqlite
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _mysql_engine(url: URL, password: bytes | None, seconds: float) -> Engine:
+    arguments: dict[str, Any] = {
+        "charset": "utf8mb4",
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": seconds,
+        "write_timeout": seconds,
+    }
+    if password is None and url.password is not None:
+        password = str(url.password).encode("utf-8")
+    if password is not None:
+        arguments["password"] = password
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    event.listen(engine, "do_connect", _connect_mysql)
+    return engine
+
+
+def _connect_mysql(dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+    try:
+        return dialect.connect(*arguments, **options)
+    except RuntimeError as error:
+        # PyMySQL says so when an authentication method needs a package that is not installed.
+        raise dialect.dbapi.OperationalError(2059, str(error)) from error
+
+
+def read_password(path: str) -> bytes:
+    """Return the first line of a password file.
+
+    Raises:
+        DirectoryUnavailable: it cannot be read, is no file, is empty, or everybody may read or change it.
+    """
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            line = file.readline(4096).rstrip(b"\r\n")
+    except OSError as error:
+        raise DirectoryUnavailable(f"database-password-file {printable(path)}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise DirectoryUnavailable(f"database-password-file {printable(path)}: is not a file")
+    if mode & 0o027:
+        raise DirectoryUnavailable(
+            f"database-password-file {printable(path)}: others may read or change it; chmod 0600 or 0640 it"
+        )
+    if not line:
+        raise DirectoryUnavailable(f"database-password-file {printable(path)}: the first line is empty")
+    return line
+
+
+def location(engine: Engine) -> str:
+    """Name the database for a message: server and database, or file; never the password."""
+    url = engine.url
+    if url.drivername.startswith("sqlite"):
+        path = (url.database or "").removeprefix("file:")
+        return printable(path.replace("%23", "#").replace("%3f", "?").replace("%25", "%"))
+    server = url.query.get("unix_socket") or f"{url.host or 'localhost'}:{url.port or 3306}"
+    return printable(f"{url.database} at {server}")
+
+
+def sqlite_path(settings: DirectorySettings) -> str | None:
+    """Return the absolute path of the SQLite file, or None if the directory is on a server."""
+    if settings.database_url is None:
+        return None
+    try:
+        url = _parse_url(settings.database_url)
+    except ValueError:
+        return None
+    return url.database if url.drivername.startswith("sqlite") else None
+
+
+@contextlib.contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn every failure of the database into `DirectoryUnavailable`."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise unavailable(engine, error) from error
+
+
+def unavailable(engine: Engine, error: Exception) -> DirectoryUnavailable:
+    """Make the one line about a failed database."""
+    cause: object = error.orig if isinstance(error, DBAPIError) else error
+    arguments = getattr(cause, "args", ())
+    text = str(arguments[-1] if arguments else cause)
+    if "no such table" in text or (arguments and arguments[0] == 1146):
+        text += "; has 'vmail db init' been run?"
+    return DirectoryUnavailable(f"directory {location(engine)}: {printable(' '.join(text.split()))}")
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that only reads.
+
+    Raises:
+        DirectoryUnavailable: the database failed.
+    """
+    with translated(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that changes rows; an exception rolls it back.
+
+    Raises:
+        DirectoryUnavailable: the database failed.
+    """
+    with translated(engine), engine.execution_options(**{_WRITING: True}).begin() as connection:
+        yield connection

@@ -1,0 +1,142 @@
+"""The hot query: where is this user's mail, and what is the password's hash?
+
+It runs once for every login, so it keeps one DBAPI connection of its own and
+SQL text that was rendered once.  One object serves one thread of one process;
+make it after the fork.
+
+The query works on an original Vmail-SQL database too.  Its collation may take
+``luser ``, ``LUSER`` or ``lúser`` for ``luser``; what was found is therefore
+compared again, octet for octet, except that capitals of ASCII in a *row* still
+match, as they always did there.
+
+When things fail: an idle connection that the server has closed is opened again
+once.  Everything else, a timeout above all, raises `DirectoryUnavailable` at
+once, and the next call starts afresh.  No row is None; two are
+`DirectoryInconsistent`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tpop3d_py.directory import statements
+from tpop3d_py.directory.engine import unavailable
+from tpop3d_py.directory.errors import DirectoryInconsistent, DirectoryUnavailable
+from tpop3d_py.log import printable
+
+_LONGEST_NAME = 255
+_CAPITALS = {ord(c): ord(c) + 32 for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+#: PyMySQL: "server has gone away" and "lost connection"; said of idle connections the server has closed.
+_GONE = (2006, 2013)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRow:
+    """What a login needs to know of a box; a NULL column is an empty text.
+
+    Args:
+        path: the domain's directory.
+        mbox_name: file below it; a final slash is a maildir.
+        password_hash: the stored form; empty if no password was ever set: nobody may log in.
+        unix_user: name or number of the account that owns the mail.
+    """
+
+    path: str
+    mbox_name: str
+    password_hash: str
+    unix_user: str
+
+
+class LoginLookup:
+    """Finds boxes for logins over one connection, which it opens when first asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Any = None
+        compiled = statements.login().compile(dialect=engine.dialect)
+        self._sql = str(compiled)
+        # Both dialects take parameters by position, in an order only the compiler knows.
+        self._order = tuple(compiled.positiontup or ("domain_name", "local_part"))
+        assert set(self._order) == {"domain_name", "local_part"}
+
+    def find(self, local_part: str, domain: str) -> LoginRow | None:
+        """Find a box; capitals in either name are folded (ASCII only).
+
+        Raises:
+            DirectoryUnavailable: the database cannot be asked.
+            DirectoryInconsistent: there is more than one such box.
+        """
+        local_part, domain = local_part.translate(_CAPITALS), domain.translate(_CAPITALS)
+        if not (_askable(local_part) and _askable(domain)):
+            return None
+        names = {"local_part": local_part, "domain_name": domain}
+        rows = [
+            LoginRow(*(value or "" for value in row[2:]))
+            for row in self._ask(tuple(names[name] for name in self._order))
+            if row[0].translate(_CAPITALS) == local_part and row[1].translate(_CAPITALS) == domain
+        ]
+        if len(rows) > 1:
+            name = printable(f"{local_part}@{domain}")
+            raise DirectoryInconsistent(f"directory has {len(rows)} boxes for {name}")
+        return rows[0] if rows else None
+
+    def close(self) -> None:
+        """Close the connection; a later `find` opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # The server may be gone, and PyMySQL says "already closed" with the same class.
+            with contextlib.suppress(self._engine.dialect.loaded_dbapi.Error):
+                connection.close()
+
+    def _ask(self, names: tuple[str, ...]) -> Any:
+        error_class = self._engine.dialect.loaded_dbapi.Error
+        idle = self._connection is not None
+        try:
+            return self._execute(names)
+        except (SQLAlchemyError, error_class) as error:
+            self.close()
+            if not (idle and _closed_by_server(error)):
+                raise self._unavailable(error) from error
+        try:
+            return self._execute(names)
+        except (SQLAlchemyError, error_class) as error:
+            self.close()
+            raise self._unavailable(error) from error
+
+    def _execute(self, names: tuple[str, ...]) -> Any:
+        if self._connection is None:
+            self._connection = self._connect()
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(self._sql, names)
+            return cursor.fetchall()
+        finally:
+            cursor.close()
+
+    def _connect(self) -> Any:
+        pooled = self._engine.raw_connection()
+        pooled.detach()
+        connection: Any = pooled.driver_connection
+        if self._engine.dialect.name == "mysql":
+            # Each find sees what was committed a moment ago: a changed password works, an old one stops.
+            connection.autocommit(True)
+        return connection
+
+    def _unavailable(self, error: Exception) -> DirectoryUnavailable:
+        return unavailable(self._engine, error)
+
+
+def _askable(name: str) -> bool:
+    """Tell whether a name can be in a row; others are not worth a query, or cannot be sent."""
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+
+
+def _closed_by_server(error: Exception) -> bool:
+    # A timeout has the same number; asking again would take us past the caller's deadline.
+    number = error.args[0] if error.args else None
+    return number in _GONE and not isinstance(error.__context__, TimeoutError)
