@@ -112,3 +112,8 @@ def printable(text: str | bytes) -> str:
     if cut.isprintable() and "\\" not in cut:
         return cut
     return "".join(c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in cut)
+
+
+def one_line(text: str) -> str:
+    """Put a text of several lines, such as a traceback, into one."""
+    return " | ".join(line.strip() for line in text.splitlines())

@@ -1,0 +1,86 @@
+"""The chain: a refusal goes on, an unavailable driver stops, root is nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tpop3d_py.auth import passwords
+from tpop3d_py.auth.chain import Chain
+from tpop3d_py.auth.names import Attempt, NameSettings
+from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Peer, Verdict
+from tpop3d_py.log import Log
+
+PEER = Peer("192.0.2.1", 4000, "192.0.2.2", 110, "klient1.pl")
+JAN = Identity("jan@klient1.pl", "fake", 5000, 5000)
+REFUSED, NOT_MINE = Decision(Verdict.REFUSED), Decision(Verdict.NOT_MINE)
+UNAVAILABLE, GRANTED = Decision(Verdict.UNAVAILABLE, detail="down"), Decision(Verdict.GRANTED, JAN)
+
+
+@dataclass
+class Fake:
+    answer: Decision | Exception
+    name: str = "fake"
+    asked: list[Attempt] = field(default_factory=list)
+
+    def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
+        self.asked.append(attempt)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def decide(*drivers: Fake, user: str = "jan", names: NameSettings | None = None) -> Decision:
+    chain = Chain(drivers, names or NameSettings(), Log("test", to_stderr=False))
+    return chain.decide(Credentials(Mechanism.PASSWORD, user, b"secret", b"", PEER))
+
+
+@pytest.fixture(autouse=True)
+def burned(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    spent: list[bytes] = []
+    monkeypatch.setattr(passwords, "burn_time", spent.append)
+    return spent
+
+
+def test_the_first_yes_wins() -> None:
+    third = Fake(GRANTED)
+    assert decide(Fake(REFUSED), Fake(GRANTED), third).identity == JAN
+    assert not third.asked
+
+
+def test_unavailable_stops_the_search_and_is_not_a_refusal() -> None:
+    last = Fake(GRANTED)
+    assert decide(Fake(NOT_MINE), Fake(UNAVAILABLE), last) == UNAVAILABLE
+    assert not last.asked
+
+
+def test_a_driver_that_raises_is_unavailable() -> None:
+    assert decide(Fake(ZeroDivisionError("x"))).verdict is Verdict.UNAVAILABLE
+
+
+def test_every_driver_is_asked_about_every_reading() -> None:
+    one, two = Fake(NOT_MINE), Fake(NOT_MINE)
+    decide(one, two, names=NameSettings(append_domain=True))
+    assert one.asked == two.asked
+    assert [a.local_part for a in one.asked] == [None, "jan"]
+
+
+def test_unknown_users_cost_time_and_wrong_passwords_do_not_cost_it_twice(burned: list[bytes]) -> None:
+    assert decide(Fake(NOT_MINE)).detail == "unknown user"
+    assert burned == [b"secret"]
+    assert decide(Fake(REFUSED), Fake(NOT_MINE)).detail == "wrong password"
+    assert burned == [b"secret"]
+
+
+@pytest.mark.parametrize("user", ["", "a\nb", "a\x00b", "\udcff", "a\x7fb"])
+def test_names_that_are_not_text_reach_no_driver(user: str, burned: list[bytes]) -> None:
+    driver = Fake(GRANTED)
+    assert decide(driver, user=user).verdict is Verdict.REFUSED
+    assert not driver.asked
+    assert burned
+
+
+def test_uid_0_is_refused() -> None:
+    root = Decision(Verdict.GRANTED, Identity("root", "fake", 0, 0))
+    assert decide(Fake(root)).verdict is Verdict.REFUSED

@@ -1,0 +1,102 @@
+"""What the SQL drivers have in common: a box of the virtualemail schema is an account.
+
+Only names with a local part and a domain are theirs; a bare name needs
+``append-domain``.
+
+When things fail: a directory that cannot be asked is UNAVAILABLE; so is a row
+that contradicts itself or names an account that does not exist, because the
+password may well be right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tpop3d_py.auth import passwords
+from tpop3d_py.auth.accounts import Account, Accounts
+from tpop3d_py.auth.names import Attempt
+from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Verdict
+from tpop3d_py.directory.errors import DirectoryError
+from tpop3d_py.directory.lookup import LoginRow
+
+_NOT_MINE = Decision(Verdict.NOT_MINE)
+_REFUSED = Decision(Verdict.REFUSED, detail="wrong password")
+
+
+class Lookup(Protocol):
+    """Where the rows come from."""
+
+    def find(self, local_part: str, domain: str) -> LoginRow | None:
+        """Return the row of a box; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """How the ids of a mailbox are found.
+
+    Args:
+        accounts: the machine's Unix accounts.
+        fixed: take these ids whatever the row says: the server is not root and can have no others.
+        group: group id to use instead of the account's own; None for the account's own.
+    """
+
+    accounts: Accounts
+    fixed: Account | None = None
+    group: int | None = None
+
+    def of(self, unix_user: str) -> Account:
+        """Return the ids for a box.
+
+        Raises:
+            KeyError: there is no such Unix account.
+        """
+        account = self.fixed or self.accounts.find(unix_user)
+        return account if self.group is None else replace(account, gid=self.group)
+
+
+class VirtualEmail:
+    """A driver over `Lookup`."""
+
+    def __init__(self, name: str, lookup: Lookup, owner: Owner) -> None:
+        self.name = name
+        self._lookup = lookup
+        self._owner = owner
+
+    def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
+        """Answer one reading of a login."""
+        if attempt.local_part is None or attempt.domain is None:
+            return _NOT_MINE
+        try:
+            row = self._lookup.find(attempt.local_part, attempt.domain)
+            if row is None:
+                return _NOT_MINE
+            if not _matches(row.password_hash, credentials):
+                return _REFUSED
+            account = self._owner.of(row.unix_user)
+        except (DirectoryError, passwords.UnknownScheme) as error:
+            return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error}")
+        except KeyError as error:
+            return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error.args[0]}")
+        return Decision(Verdict.GRANTED, self._identity(attempt, row, account))
+
+    def _identity(self, attempt: Attempt, row: LoginRow, account: Account) -> Identity:
+        return Identity(
+            user=f"{attempt.local_part}@{attempt.domain}".lower(),
+            driver=self.name,
+            uid=account.uid,
+            gid=account.gid,
+            mailbox=f"{row.path}/{row.mbox_name}" if row.path and row.mbox_name else "",
+            local_part=(attempt.local_part or "").lower(),
+            domain=(attempt.domain or "").lower(),
+            home=account.home,
+        )
+
+
+def _matches(stored: str, credentials: Credentials) -> bool:
+    if not stored:  # NULL: nobody ever set a password
+        passwords.burn_time(credentials.secret)
+        return False
+    if credentials.mechanism is Mechanism.APOP:
+        return passwords.verify_apop(stored, credentials.timestamp, credentials.secret)
+    return passwords.verify(stored, credentials.secret)

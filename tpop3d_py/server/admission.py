@@ -1,0 +1,63 @@
+"""From the decision about a login to an open maildrop, or to the reason why not.
+
+In plain mode the mailbox is opened here, with the ids that the whole process
+has; a mailbox of another Unix user needs the separated mode and is refused with
+a line that says so.
+
+When things fail: nothing is raised.  Whatever the mailbox layer raises becomes a
+`Refusal`; an exception it did not announce is logged and becomes UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+
+from tpop3d_py.contracts import Decision, Identity, Maildrop, MaildropError, Reason, Refusal, Verdict
+from tpop3d_py.log import Log, one_line
+from tpop3d_py.server.limits import Board
+
+OpenMaildrop = Callable[[Identity], Maildrop]
+
+_VERDICTS = {
+    Verdict.REFUSED: Reason.CREDENTIALS,
+    Verdict.NOT_MINE: Reason.CREDENTIALS,
+    Verdict.UNAVAILABLE: Reason.UNAVAILABLE,
+}
+
+
+class Admission:
+    """Opens the maildrops of granted logins, within the limit of sessions."""
+
+    def __init__(self, open_maildrop: OpenMaildrop, board: Board, most_sessions: int, log: Log) -> None:
+        self._open = open_maildrop
+        self._board = board
+        self._most_sessions = most_sessions
+        self._log = log
+        self._uid = os.geteuid()
+
+    def admit(self, decision: Decision) -> Maildrop | Refusal:
+        """Return the open maildrop of a granted login, or why there is none."""
+        identity = decision.identity
+        if identity is None:
+            return Refusal(_VERDICTS[decision.verdict], decision.detail)
+        if self._board.sessions() >= self._most_sessions:
+            self._log.warning(f"rejected login owing to high load: {self._most_sessions} sessions are open")
+            return Refusal(Reason.BUSY, "max-children is reached")
+        if identity.uid != self._uid:
+            detail = (
+                f"the mail of {identity.user} belongs to uid {identity.uid}, this server runs as {self._uid}"
+            )
+            return Refusal(Reason.FORBIDDEN, detail)
+        return self._opened(identity)
+
+    def _opened(self, identity: Identity) -> Maildrop | Refusal:
+        try:
+            return self._open(identity)
+        except MaildropError as error:
+            return Refusal(error.reason, error.detail)
+        except Exception:
+            text = one_line(traceback.format_exc())
+            self._log.error(f"internal error while opening the mailbox of {identity.user}: {text}")
+            return Refusal(Reason.UNAVAILABLE, "internal error")

@@ -1,0 +1,51 @@
+"""An authentication process: takes one login at a time, checks it, answers.
+
+Hashing a password holds the interpreter and a database may hang; both happen
+here, where nobody else has to wait.  Before each check the process sets an
+alarm whose default action kills it: no code of a driver can outlive the
+deadline, however it hangs.  The master replaces a dead process; the worker that
+asked has its own clock and answers [SYS/TEMP] by itself.
+
+When things fail: a damaged packet is logged and dropped; a login nobody waits
+for any more is dropped unread; an answer that the worker does not take within
+the deadline dies with this process.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from tpop3d_py.contracts import Credentials, Decision
+from tpop3d_py.log import Log
+from tpop3d_py.server.authlink import PACKET, AuthLink, pack_answer, unpack_request
+
+Decide = Callable[[Credentials], Decision]
+
+
+def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
+    """Answer login requests until killed.
+
+    Args:
+        link: the sockets to the workers.
+        decide: checks one login; must not raise.
+        deadline: seconds one check may take.
+        log: for damaged packets.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    while True:
+        packet = link.requests_in.recv(PACKET)
+        signal.setitimer(signal.ITIMER_REAL, deadline)
+        try:
+            _answer(link, packet, decide)
+        except ValueError as error:
+            log.error(f"authentication: dropped a damaged request: {error}")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _answer(link: AuthLink, packet: bytes, decide: Decide) -> None:
+    request = unpack_request(packet)
+    if request.expires > time.monotonic() * 1000:
+        answer = pack_answer(request.number, decide(request.credentials))
+        link.answers_out[request.worker].send(answer)

@@ -1,0 +1,288 @@
+"""One client: octets between its transport and its session, never blocking.
+
+A connection is run by one thread at a time.  `run` goes on until the connection
+has to wait and says for what; whoever runs it then puts it where it waits.
+Output that the socket does not take stays here, and no command is read while it
+does, so a client that sends without reading costs one chunk of memory.
+
+When things fail: an exception out of the session is a fault of ours: it is
+logged, the client gets [SYS/TEMP] and the connection ends.  A body that breaks
+off ends the connection without the final dot.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from tpop3d_py.contracts import BodyInterrupted, Credentials, Maildrop, Peer, Refusal
+from tpop3d_py.log import Log, one_line, printable
+from tpop3d_py.pop3.lines import TOO_LONG, LineBuffer
+from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.pop3.replies import Outgoing, Reply, Then, encode
+from tpop3d_py.pop3.session import Session
+from tpop3d_py.server.transport import Transport
+
+#: Replies to pipelined commands are collected up to this many octets before they are sent.
+_COLLECT = 16_384
+#: Octets one connection may send before other connections get their turn.
+_TURN = 1 << 20
+_FAULT = b"-ERR [SYS/TEMP] Something bad happened, and I just can't go on. Sorry.\r\n"
+
+
+class Next(Enum):
+    """What a connection waits for."""
+
+    SOCKET = "its socket"
+    TURN = "nothing, but others wait too"
+    LOGIN = "the answer to a login"
+    DELAY = "the moment a held reply may go out"
+    CLOSE = "to be closed"
+
+
+class Timeouts(NamedTuple):
+    """Seconds; 0 in `idle` never ends a session."""
+
+    idle: float
+    login: float
+
+
+class Trace(Protocol):
+    """Writes the dialogue down, with secrets masked."""
+
+    def heard(self, client: str, line: bytes) -> None:
+        """Note a command line."""
+
+    def said(self, client: str, reply: Reply) -> None:
+        """Note a reply."""
+
+
+class Habits(NamedTuple):
+    """What all connections of a worker have in common."""
+
+    timeouts: Timeouts
+    log: Log
+    trace: Trace | None = None
+
+
+class Connection:
+    """A client's connection; also the Login port of its session."""
+
+    __slots__ = (
+        "_body",
+        "_closing",
+        "_ending",
+        "_held",
+        "_lines",
+        "_log",
+        "_out",
+        "_timeouts",
+        "_trace",
+        "deadline",
+        "fd",
+        "peer",
+        "received",
+        "registered",
+        "resume_at",
+        "sent",
+        "session",
+        "started",
+        "transport",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        fd: int,
+        transport: Transport,
+        peer: Peer,
+        stamp: bytes,
+        profile: Profile,
+        habits: Habits,
+    ) -> None:
+        self.fd = fd
+        self.transport = transport
+        self.peer = peer
+        self.session = Session(peer, self, stamp, profile)
+        self.started = time.monotonic()
+        #: CLOCK_MONOTONIC seconds at which waiting ends, whatever it is for.
+        self.deadline = self.started + habits.timeouts.login
+        #: CLOCK_MONOTONIC seconds at which a held reply may go out.
+        self.resume_at = 0.0
+        #: Whether the epoll knows this connection yet; the worker's.
+        self.registered = False
+        self.wanted: Credentials | None = None
+        self.received = 0
+        self.sent = 0
+        self._timeouts, self._log, self._trace = habits
+        self._lines = LineBuffer()
+        self._out: bytes | memoryview = b""
+        self._body: Outgoing | None = None
+        self._held: Reply | None = None
+        self._closing = False
+        self._ending = ""
+
+    def begin(self, credentials: Credentials) -> None:
+        """Note a login that is to be checked (the Login port)."""
+        self.wanted = credentials
+
+    def greet(self) -> Next:
+        """Start the conversation."""
+        return self._guarded(self.session.greeting)
+
+    def finish_login(self, outcome: Maildrop | Refusal) -> Next:
+        """Go on after the answer to a login has come."""
+        self.wanted = None
+        return self._guarded(lambda: self.session.login_finished(outcome))
+
+    def time_out(self) -> Next:
+        """Say good-bye to a client that was idle for too long; what it does not take at once is dropped."""
+        self._held = None
+        blocked = bool(self._out) or self._body is not None
+        self._ending = "timed out"
+        if not blocked:
+            self._guarded(self.session.timed_out)
+        return Next.CLOSE
+
+    def run(self) -> Next:
+        """Send, read and obey until something has to be waited for."""
+        if self._held is not None:
+            reply, self._held = self._held, None
+            reply.delay = 0.0
+            waits = self._take(reply)
+        else:
+            waits = self._flush()
+        if waits is None:
+            waits = self._obey()
+        if waits is None:
+            waits = self._receive()
+        return waits
+
+    def close(self) -> None:
+        """Release everything; deletions that were not committed by QUIT never happen."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+        self.session.connection_lost()
+        self.transport.close()
+
+    def describe(self) -> str:
+        """Name the client for the log, as the ancestor does."""
+        if self.session.logged_in:
+            return f"[{self.fd}]{printable(self.session.user)}({self.peer.client_host})"
+        return f"[{self.fd}]{self.peer.client_host}/{self.peer.domain}"
+
+    @property
+    def ending(self) -> str:
+        """Why the connection ends, for the log."""
+        ending = self.session.ending
+        return self._ending or (ending.value if ending is not None else "connection lost")
+
+    def _guarded(self, step: Callable[[], Reply]) -> Next:
+        """Run a step that makes a reply, then go on."""
+        try:
+            reply = step()
+        except Exception:
+            return self._fail()
+        waits = self._take(reply)
+        return self._obey() or Next.SOCKET if waits is None else waits
+
+    def _receive(self) -> Next:
+        data = self.transport.receive()
+        if data is None:
+            return Next.SOCKET
+        if not data:
+            return Next.CLOSE
+        self.received += len(data)
+        self._lines.feed(data)
+        return self._obey() or (Next.TURN if self.transport.has_more() else Next.SOCKET)
+
+    def _obey(self) -> Next | None:
+        """Obey the complete lines that have come; None when there are none left and nothing is to be sent."""
+        session, lines = self.session, self._lines
+        while (line := lines.next_line()) is not None:
+            if self._trace is not None:
+                self._trace.heard(self.describe(), b"(a line over the limit)" if line is TOO_LONG else line)
+            try:
+                reply = session.receive_too_long() if line is TOO_LONG else session.receive(line)
+            except Exception:
+                return self._fail()
+            waits = self._take(reply)
+            if waits is not None:
+                return waits
+        return self._flush()
+
+    def _take(self, reply: Reply) -> Next | None:
+        if reply.then is Then.WAIT:
+            return self._flush() or Next.LOGIN
+        if reply.detail:
+            self._log.error(f"client {self.describe()}: {printable(reply.detail)}")
+        if reply.delay:
+            self._held = reply
+            self.resume_at = time.monotonic() + reply.delay
+            self._flush()
+            return Next.DELAY
+        if self._trace is not None:
+            self._trace.said(self.describe(), reply)
+        wire = encode(reply)
+        if isinstance(wire, bytes):
+            self._out = b"".join((self._out, wire)) if self._out else wire
+        else:
+            self._body = wire
+        self._closing = reply.then is Then.CLOSE
+        if self._body is None and len(self._out) < _COLLECT and not self._closing:
+            return None
+        return self._flush()
+
+    def _flush(self) -> Next | None:
+        """Send what is to be sent; None when all of it is gone."""
+        turn = 0
+        while self._out or self._body is not None:
+            if not self._out:
+                if not self._next_chunk():
+                    return Next.CLOSE
+                continue
+            count = self.transport.send(self._out)
+            if count <= 0:
+                return Next.SOCKET if count == 0 else Next.CLOSE
+            self.sent += count
+            turn += count
+            self._progress()
+            self._out = b"" if count == len(self._out) else memoryview(self._out)[count:]
+            if turn > _TURN:
+                return Next.TURN
+        return Next.CLOSE if self._closing else None
+
+    def _next_chunk(self) -> bool:
+        """Fetch a part of a body; False when it cannot be completed."""
+        assert self._body is not None
+        try:
+            chunk = next(self._body, None)
+        except BodyInterrupted as error:
+            self._log.error(f"client {self.describe()}: message broke off: {error.detail}")
+            self._ending = "message broke off"
+            return False
+        except Exception:
+            self._fail()
+            return False
+        if chunk is None:
+            self._body = None
+        else:
+            self._out = chunk
+        return True
+
+    def _progress(self) -> None:
+        """A client that makes progress is not idle, but before its login only the login's deadline counts."""
+        if self.session.logged_in:
+            self.deadline = time.monotonic() + self._timeouts.idle if self._timeouts.idle else float("inf")
+
+    def _fail(self) -> Next:
+        """Answer our own fault."""
+        self._ending = "internal error"
+        self._log.error(f"client {self.describe()}: internal error: {one_line(traceback.format_exc())}")
+        if not self._out and self._body is None:
+            self.transport.send(_FAULT)
+        return Next.CLOSE

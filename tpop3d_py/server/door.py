@@ -1,0 +1,61 @@
+"""A bound listener: what it hands to every connection that comes in through it.
+
+When things fail: `accept` returns None when there is nobody; running out of
+descriptors or memory is an `OSError` that the worker answers with a pause.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+
+from tpop3d_py.contracts import Peer
+from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.server.transport import PlainTransport, TlsTransport, Transport
+
+#: What accept(2) reports of a connection that died while it waited, or of a network that had a hiccup.
+_PASSING = frozenset(
+    {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.ENONET}
+    | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One listening socket with what its connections share.
+
+    Args:
+        sock: the listening, non-blocking socket.
+        domain: virtual domain of its connections.
+        profile: protocol settings of its sessions.
+        tls: context for implicit TLS; None on a plain listener.
+    """
+
+    sock: socket.socket
+    domain: str
+    profile: Profile
+    tls: ssl.SSLContext | None = None
+
+    def accept(self) -> tuple[int, Transport, Peer] | None:
+        """Take one connection: its descriptor, transport and addresses; None if there is none.
+
+        Raises:
+            OSError: the process or the machine ran out of something.
+        """
+        try:
+            sock, client = self.sock.accept()
+        except OSError as error:
+            if error.errno in _PASSING:
+                return None
+            raise
+        try:
+            sock.setblocking(False)
+            server = sock.getsockname()
+            fd = sock.fileno()
+            transport = PlainTransport(sock) if self.tls is None else TlsTransport(sock, self.tls)
+        except OSError:  # gone already
+            sock.close()
+            return None
+        return fd, transport, Peer(client[0], client[1], server[0], server[1], self.domain)

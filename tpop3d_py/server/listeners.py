@@ -1,0 +1,151 @@
+"""Listening addresses: how one is written in the configuration, and how it is bound.
+
+When things fail: a mistake in the text is a `ValueError` for the configuration
+reader; an address that cannot be bound is a `ListenError` that names it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass, field
+
+from tpop3d_py.settings import words_of
+
+_WRITTEN = re.compile(
+    r"(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]();/]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*))(?::(?P<port>[A-Za-z0-9-]+))?"
+    r"(?:\((?P<domain>[^()]*)\)|(?P<regex>/.*/))?(?:;tls=(?P<tls>.*))?"
+)
+_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_BACKLOG = 4096
+
+
+class ListenError(Exception):
+    """An address cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address to serve.
+
+    Args:
+        host: address or host name.
+        port: TCP port.
+        domain: virtual domain of its connections; empty: found by reverse DNS at start.
+        certificate: PEM chain for implicit TLS (RFC 8314); empty: a plain listener.
+        key: PEM private key; the certificate's file by default.
+        text: as written, for messages.
+    """
+
+    host: str
+    port: int
+    domain: str = ""
+    certificate: str = ""
+    key: str = ""
+    text: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.text or f"{self.host}:{self.port}"
+
+
+def parse_listener(text: str) -> Listener:
+    """Read ``ADDRESS[:PORT][(DOMAIN)][;tls=immediate,CERT[,KEY]]``."""
+    found = _WRITTEN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not ADDRESS[:PORT][(DOMAIN)][;tls=immediate,CERT[,KEY]]")
+    if found["regex"]:
+        raise ValueError(f"{text!r}: domains by /REGEX/ are not supported by this version; write (DOMAIN)")
+    domain = found["domain"]
+    if domain is not None and not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"{text!r}: the domain in parentheses is not a domain name")
+    certificate, key = _parse_tls(text, found["tls"])
+    host = _parse_host(text, found["v6"], found["host"])
+    port = _parse_port(text, found["port"], 995 if certificate else 110)
+    return Listener(host, port, (domain or "").lower(), certificate, key, text)
+
+
+LISTENERS = words_of("listening addresses", parse_listener)
+
+
+def _parse_host(text: str, v6: str | None, host: str) -> str:
+    if v6 is None and ":" not in host:
+        return host
+    try:
+        return str(ipaddress.IPv6Address(v6 or host))
+    except ValueError:
+        raise ValueError(f"{text!r}: {v6 or host!r} is not an IPv6 address") from None
+
+
+def _parse_port(text: str, port: str | None, default: int) -> int:
+    if port is None:
+        return default
+    if not port.isdigit():
+        try:
+            return socket.getservbyname(port, "tcp")
+        except OSError:
+            raise ValueError(f"{text!r}: {port!r} is not a service name") from None
+    if not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text!r}: a port is between 1 and 65535")
+    return int(port)
+
+
+def _parse_tls(text: str, tls: str | None) -> tuple[str, str]:
+    if tls is None:
+        return "", ""
+    mode, *files = tls.split(",")
+    if mode == "stls":
+        raise ValueError(f"{text!r}: tls=stls is not supported by this version; use tls=immediate")
+    if mode != "immediate" or len(files) not in (1, 2) or not all(name.startswith("/") for name in files):
+        raise ValueError(f"{text!r}: tls is written tls=immediate,/path/of/certificate[,/path/of/key]")
+    return files[0], files[-1]
+
+
+def bind(listener: Listener) -> socket.socket:
+    """Open a listening, non-blocking socket.
+
+    Raises:
+        ListenError: the name does not resolve, or the address cannot be bound.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {listener}: {error.strerror or error}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Linux hands this to accepted sockets: the short last segment of a message must not wait for an ACK.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"cannot listen on {listener}: {error.strerror}") from None
+    return sock
+
+
+def domain_of(listener: Listener) -> str:
+    """Name the virtual domain of a listener.
+
+    As in the ancestor: as configured, else what reverse DNS says of its address behind the first dot, else
+    the same of its aliases, else the machine's own name, else ``x.invalid``.
+    """
+    if listener.domain:
+        return listener.domain
+    names: list[str] = []
+    try:
+        name, aliases, _ = socket.gethostbyaddr(listener.host)
+        names = [name, *aliases]
+    except OSError:
+        pass  # no reverse DNS: the machine's name has to do
+    for candidate in names:
+        host, dot, domain = candidate.partition(".")
+        if host and dot and _DOMAIN.fullmatch(domain):
+            return domain.lower()
+    node = socket.gethostname()
+    return node.lower() if _DOMAIN.fullmatch(node) else "x.invalid"

@@ -1,0 +1,69 @@
+"""Giving root up for good, and what every process of ours does to itself.
+
+When things fail: `PrivilegeError`; a process that could not give everything up
+must not go on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import signal
+from collections.abc import Iterable
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class PrivilegeError(Exception):
+    """Privileges cannot be given up as asked."""
+
+
+def drop_for_good(user: str, extra_groups: Iterable[int]) -> None:
+    """Become a Unix user without any way back; does nothing but forbid new privileges when not root.
+
+    Args:
+        user: account to become.
+        extra_groups: supplementary groups besides the account's own, for lock files in shared spools.
+
+    Raises:
+        PrivilegeError: the account does not exist, is root, or something of root is left.
+    """
+    if os.geteuid() == 0:
+        try:
+            account = pwd.getpwnam(user)
+        except KeyError:
+            raise PrivilegeError(f"run-as: there is no Unix account {user!r}") from None
+        if account.pw_uid == 0:
+            raise PrivilegeError("run-as: mail is never served as root")
+        groups = {*os.getgrouplist(user, account.pw_gid), *extra_groups} - {0}
+        os.setgroups(sorted(groups))
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+        _verify(account.pw_uid, account.pw_gid)
+    # Not even through a set-uid program; inherited by every process made from here on.
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise PrivilegeError(f"no_new_privs: {os.strerror(ctypes.get_errno())}")
+
+
+def _verify(uid: int, gid: int) -> None:
+    if os.getresuid() != (uid,) * 3 or os.getresgid() != (gid,) * 3 or 0 in os.getgroups():
+        raise PrivilegeError("privileges were not dropped completely")
+    try:
+        os.setresuid(0, 0, 0)
+    except PermissionError:
+        return
+    raise PrivilegeError("root could be regained after dropping it")
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent dies, however it dies.
+
+    Args:
+        parent: the parent's pid, to notice that it died before the kernel was told.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,111 @@
+"""What the runtime obeys: listeners, processes, limits, time-outs and the log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tpop3d_py.log import FACILITIES, LEVEL_ALIASES, LEVELS
+from tpop3d_py.server.listeners import LISTENERS, Listener
+from tpop3d_py.settings import BOOLEAN, TEXT, choice, integer, seconds, setting
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Listeners, processes and limits."""
+
+    listen_address: tuple[Listener, ...] = setting(
+        "listen-address",
+        LISTENERS,
+        default=None,
+        summary="Addresses to serve, each ADDRESS[:PORT][(DOMAIN)][;tls=immediate,CERT[,KEY]]. The port is "
+        "110, or 995 with TLS; DOMAIN stands in the greeting and completes login names; an IPv6 address with "
+        "a port is written in brackets.",
+        example="10.0.0.1(klient1.pl) [::1]:995(klient1.pl);tls=immediate,/etc/ssl/klient1.pem",
+    )
+    max_children: int = setting(
+        "max-children",
+        integer(1, 1_000_000, "sessions"),
+        default=1000,
+        summary="How many sessions may be logged in at once; the next login is answered [SYS/TEMP]. Twice as "
+        "many connections may wait for their login.",
+    )
+    timeout_seconds: int = setting(
+        "timeout-seconds",
+        integer(0, 86_400, "seconds"),
+        default=600,
+        summary="Close a session after this long without a command and without progress in sending; 0 never "
+        "does. RFC 1939 section 3 asks for at least 600.",
+    )
+    login_timeout_seconds: int = setting(
+        "login-timeout-seconds",
+        integer(5, 3600, "seconds"),
+        default=60,
+        summary="Close a connection that has not logged in after this long, whatever it sends.",
+    )
+    run_as: str = setting(
+        "run-as",
+        TEXT,
+        default="vmail",
+        summary="Unix user to become for good once the listeners are bound, when started as root. All mail "
+        "served must belong to that user.",
+    )
+    workers: int = setting(
+        "worker-processes",
+        integer(0, 256),
+        default=0,
+        summary="Processes that serve connections; 0 is one for each processor.",
+    )
+    threads: int = setting(
+        "session-threads",
+        integer(1, 64),
+        default=4,
+        summary="Threads in each worker process; a slow disk stops one of them, not the others.",
+    )
+    auth_processes: int = setting(
+        "auth-processes",
+        integer(1, 64),
+        default=2,
+        summary="Processes that check passwords, one login at a time each.",
+    )
+    auth_timeout: float = setting(
+        "auth-timeout-seconds",
+        seconds(0.5, 60),
+        default=4.0,
+        summary="Answer a login [SYS/TEMP] when its check takes longer, and replace the process asked.",
+    )
+
+    @property
+    def worker_count(self) -> int:
+        """How many worker processes that makes on this machine."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield what a server cannot start without."""
+        if not self.listen_address:
+            yield "listen-address", "at least one address is required"
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The log."""
+
+    facility: str = setting(
+        "log-facility", choice(*FACILITIES), default="mail", summary="Syslog facility of every line."
+    )
+    level: str = setting(
+        "log-level",
+        choice(*LEVELS, *LEVEL_ALIASES),
+        default="info",
+        summary="Lines less important than this are dropped; -v lowers it to debug.",
+    )
+    stderr: bool = setting(
+        "log-stderr",
+        BOOLEAN,
+        default=False,
+        summary="Copy every line to standard error; -d does the same.",
+    )
+    no_detach: bool = setting(
+        "no-detach", BOOLEAN, default=False, summary="Stay in the foreground; -d does the same."
+    )

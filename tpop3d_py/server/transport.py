@@ -1,0 +1,129 @@
+"""Non-blocking octets to and from a client, plain or inside TLS, with one face.
+
+When things fail: nothing is raised.  A connection that broke, in whatever way,
+reads as closed.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from typing import Protocol
+
+#: Octets taken from a socket at a time: what a client may send ahead before flow control holds it.
+_READ_AT_ONCE = 4096
+
+
+class Transport(Protocol):
+    """What a connection speaks through."""
+
+    #: Epoll events to wait for after `receive` returned None or `send` returned 0.
+    blocked_on: int
+
+    def receive(self) -> bytes | None:
+        """Return some octets, b"" when the client is gone, None when there is nothing yet."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Return how many octets were taken; 0 when none can be taken now, -1 when the client is gone."""
+
+    def has_more(self) -> bool:
+        """Tell whether octets are waiting where epoll cannot see them."""
+
+    def close(self) -> None:
+        """Close without waiting."""
+
+
+class PlainTransport:
+    """TCP as it is."""
+
+    __slots__ = ("_sock", "blocked_on")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.blocked_on = select.EPOLLIN
+
+    def receive(self) -> bytes | None:
+        """Return some octets, b"" when the client is gone, None when there is nothing yet."""
+        self.blocked_on = select.EPOLLIN
+        try:
+            return self._sock.recv(_READ_AT_ONCE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Return how many octets were taken; 0 when none can be taken now, -1 when the client is gone."""
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            self.blocked_on = select.EPOLLOUT
+            return 0
+        except OSError:
+            return -1
+
+    def has_more(self) -> bool:
+        """Tell whether octets are waiting where epoll cannot see them: never."""
+        return False
+
+    def close(self) -> None:
+        """Close without waiting."""
+        self._sock.close()
+
+
+class TlsTransport:
+    """TLS on a non-blocking socket.
+
+    The handshake has no state of its own: reading or writing carries it on, and waits for whatever it needs.
+    """
+
+    __slots__ = ("_sock", "blocked_on")
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self.blocked_on = select.EPOLLIN
+
+    def receive(self) -> bytes | None:
+        """Return some octets, b"" when the client is gone, None when there is nothing yet."""
+        try:
+            return self._sock.recv(_READ_AT_ONCE)
+        except ssl.SSLWantReadError:
+            self.blocked_on = select.EPOLLIN
+        except ssl.SSLWantWriteError:
+            self.blocked_on = select.EPOLLOUT
+        except (OSError, ValueError):  # SSLError is an OSError
+            return b""
+        return None
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Return how many octets were taken; 0 when none can be taken now, -1 when the client is gone."""
+        try:
+            return self._sock.send(data)
+        except ssl.SSLWantReadError:
+            self.blocked_on = select.EPOLLIN
+        except ssl.SSLWantWriteError:
+            self.blocked_on = select.EPOLLOUT
+        except (OSError, ValueError):
+            return -1
+        return 0
+
+    def has_more(self) -> bool:
+        """Tell whether decrypted octets are waiting inside the TLS layer."""
+        return self._sock.pending() > 0
+
+    def close(self) -> None:
+        """Close without the closing handshake, which could block; POP3's QUIT already said good-bye."""
+        self._sock.close()
+
+
+def server_context(certificate: str, key: str) -> ssl.SSLContext:
+    """Make the TLS context of a listener: TLS 1.2 and newer, tickets shared by all workers.
+
+    Raises:
+        OSError: a file cannot be read, or certificate and key do not fit (`ssl.SSLError` is an OSError).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
