@@ -19,14 +19,13 @@ import pytest
 from tests.system.support.exim import Exim
 from tests.system.support.mariadb import Mariadb
 from tests.system.support.processes import INSTALL, Child
-
-StartExim = Callable[[Callable[[int], str]], Exim]
+from tests.system.support.site import Site, StartExim
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show what the servers said beside a failure."""
-    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    report: pytest.TestReport = yield  # type: ignore[assignment]
     if report.failed:
         report.sections += [(f"log of {child.name} (pid {child.pid})", child.output()) for child in Child.all]
     return report  # type: ignore[return-value]
@@ -73,6 +72,16 @@ def exim(area: Path) -> Iterator[StartExim]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def mail_site(
+    area: Path, mariadb: Mariadb, exim: StartExim, vmail: pwd.struct_passwd, vmail2: pwd.struct_passwd
+) -> Iterator[Site]:
+    """Exim as generated, on MariaDB with the paper's tables and the rows of `support.site`."""
+    site = Site(mariadb.url("site"), area / "site", exim, vmail, vmail2)
+    yield site
+    site.close()
 
 
 @pytest.fixture(scope="session")

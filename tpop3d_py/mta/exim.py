@@ -9,6 +9,7 @@ When things fail: `NotExpressible` says which fact Exim cannot be told.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -53,14 +54,22 @@ def standalone(database: Database, server: Server) -> str:
     """Print a whole configuration.
 
     Raises:
-        NotExpressible: the host name is not one.
+        NotExpressible: the host name or the address is not one.
     """
-    if server.hostname and not _HOSTNAME.fullmatch(server.hostname):
-        raise NotExpressible(f"{server.hostname!r} is not a host name")
+    _check(server)
     texts = {name: section(name, database) for name in SECTIONS}
     for name in ("main", "routers", "transports", "retry"):
         texts[name] = texts.get(name, "") + render("exim", f"standalone-{name}.j2", {"server": server})
     return _joined(texts)
+
+
+def _check(server: Server) -> None:
+    if server.hostname and not _HOSTNAME.fullmatch(server.hostname):
+        raise NotExpressible(f"{server.hostname!a} is not a host name")
+    try:
+        ipaddress.ip_address(server.listen or "::")
+    except ValueError:
+        raise NotExpressible(f"{server.listen!a} is not an IP address") from None
 
 
 def _joined(texts: dict[str, str]) -> str:

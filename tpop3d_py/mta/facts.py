@@ -5,14 +5,17 @@ the very database that pypop3d and the commands use.  They are checked here
 against what Exim can express, before any file is written.
 
 When things fail: `NotExpressible`, whose text is one line for the operator that
-names the value (never a password) and says what to change.
+names the value (never a password) and says what to change; or the directory's
+own `DirectoryUnavailable` about the password file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
+
+from tpop3d_py.directory.engine import DirectorySettings, read_password
 
 _MYSQL_NAMES = ("mysql", "mariadb")
 _MYSQL_PORT = 3306
@@ -52,6 +55,23 @@ class SqliteFile:
 
 
 Database = MysqlServer | SqliteFile
+
+
+def database(settings: DirectorySettings) -> Database:
+    """Read the facts out of vmail.conf and its password file.
+
+    Raises:
+        NotExpressible: Exim cannot be told to use this database.
+        DirectoryUnavailable: the password file cannot be used.
+    """
+    if settings.database_url is None:
+        raise NotExpressible("database-url is not set")
+    url = make_url(settings.database_url)
+    if settings.database_password_file is not None:
+        url = url.set(
+            password=read_password(settings.database_password_file).decode("utf-8", "surrogateescape")
+        )
+    return database_of(url)
 
 
 def database_of(url: URL) -> Database:

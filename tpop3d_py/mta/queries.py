@@ -87,13 +87,13 @@ def _box(dialect: Dialect, domain: str, local_part: str) -> Sql:
         *_where(
             [
                 *_same(dialect, "p.domain_name", domain),
-                *_same(dialect, "p.local_part", local_part),
+                *_same_local_part(dialect, "p.local_part", local_part),
                 f"p.local_part <> '{CATCH_ALL}'",
                 *_one_component(dialect, "p.mbox_name"),
             ]
         ),
-        # An original database has no unique key on whole names; two rows would be two lines of one path.
-        "LIMIT 1",
+        # An original database has no unique key on whole names; of two rows always take the same one.
+        "ORDER BY p.mbox_name LIMIT 1",
     )
 
 
@@ -103,7 +103,7 @@ def _forward(dialect: Dialect, domain: str, local_part: str) -> Sql:
         *_where(
             [
                 *_same(dialect, "domain_name", domain),
-                *_same(dialect, "local_part", local_part),
+                *_same_local_part(dialect, "local_part", local_part),
                 f"local_part <> '{CATCH_ALL}'",
                 *_plain_address("remote_name"),
             ]
@@ -130,7 +130,7 @@ def _where(conditions: Iterable[str]) -> Sql:
 
 
 def _same(dialect: Dialect, column: str, value: str) -> list[str]:
-    """Compare a column with a lower-case value, octet by octet.
+    """Compare a column with a lower-case ASCII value, octet by octet.
 
     The first comparison uses the key.  With the usual collations it also takes ``"luser "`` and ``lúser``
     for ``luser``; the second one does not, yet still finds rows that were stored with capital letters.
@@ -139,10 +139,23 @@ def _same(dialect: Dialect, column: str, value: str) -> list[str]:
     return [plain, f"CAST(LOWER({column}) AS BINARY) = {value}"] if dialect.folds else [plain]
 
 
+def _same_local_part(dialect: Dialect, column: str, value: str) -> list[str]:
+    """Like `_same`, for a value that need not be ASCII.
+
+    An old table may be in latin1, and comparing it with a letter that latin1 has not is an error ("illegal
+    mix of collations"), hence a deferral.  For such names only octets are compared, all over the domain.
+    """
+    if not dialect.folds:
+        return _same(dialect, column, value)
+    plain, octets = _same(dialect, column, value)
+    return [r"${if match{$local_part}{\N^[ -~]*$\N}{" + plain + "}{TRUE}}", octets]
+
+
 def _one_component(dialect: Dialect, column: str) -> list[str]:
-    """Admit ``name`` and ``name/``: no empty or hidden name, hence no ``..``, and no slash but the last."""
+    """Admit what the commands do: ``name`` and ``name/``, not empty, not hidden, without ``..``."""
     return [
         f"SUBSTR({column},1,1) NOT IN ('','.','/')",
+        f"INSTR({column},'..') = 0",
         f"INSTR({column},'/') IN (0,{dialect.characters}({column}))",
     ]
 

@@ -25,7 +25,7 @@ class UnsafeValue(ValueError):
 
 def _one_line(value: Any) -> Any:
     if isinstance(value, str) and any(c < " " or c == "\x7f" for c in value):
-        raise UnsafeValue(f"a value with a line end or control character: {ascii(value[:40])}")
+        raise UnsafeValue(f"a value with a line end or control character: {value[:40]!a}")
     return value
 
 

@@ -93,13 +93,24 @@ class Exim:
         )
 
     def answer(self, recipient: str, source: str = "127.0.0.2") -> str:
-        """Return the reply to RCPT, sent just so, on a connection of its own and from a stranger's address."""
-        with self.smtp(source) as client:
-            client.ehlo()
-            client.docmd("MAIL FROM:<sender@example.org>" + (" SMTPUTF8" if not recipient.isascii() else ""))
-            client.command_encoding = "utf-8"
-            code, text = client.docmd(f"RCPT TO:<{recipient}>")
-            return f"{code} {text.decode()}"
+        """Return the reply to RCPT, sent just so, from the address `source`: a stranger's."""
+        return self.answers([recipient], source)[recipient]
+
+    def answers(self, recipients: Iterable[str], source: str = "127.0.0.2") -> dict[str, str]:
+        """Like `answer`, for many; Exim drops a client after a few syntax errors, so it connects again."""
+        replies: dict[str, str] = {}
+        waiting = list(recipients)
+        while waiting:
+            before = len(waiting)
+            with self.smtp(source) as client:
+                client.command_encoding = "utf-8"
+                client.ehlo()
+                client.docmd("MAIL FROM:<sender@example.org> SMTPUTF8")
+                while waiting and (reply := _rcpt(client, waiting[0])) is not None:
+                    replies[waiting.pop(0)] = reply
+            if before == len(waiting):
+                raise AssertionError(f"no reply to RCPT TO:<{waiting[0]}>")
+        return replies
 
     def send(
         self, recipients: Iterable[str], body: str = "Hello\r\n", sender: str = "sender@example.org"
@@ -120,6 +131,15 @@ class Exim:
         """Stop it, and take back the trust in its configuration."""
         self.child.stop()
         _distrust(self.config)
+
+
+def _rcpt(client: smtplib.SMTP, recipient: str) -> str | None:
+    """Return the reply, or None if the server has hung up."""
+    try:
+        code, text = client.docmd(f"RCPT TO:<{recipient}>")
+    except smtplib.SMTPServerDisconnected:
+        return None
+    return f"{code} {text.decode()}"
 
 
 def _write_private(path: Path, text: str) -> None:

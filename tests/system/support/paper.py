@@ -8,14 +8,18 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-#: Columns of the paper; keys on prefixes as README.auth_mysql of tpop3d advised (so, not unique here).
+#: Without keys that are unique over whole names: README.auth_mysql of tpop3d advised prefixes at most.
 TABLES = (
-    """CREATE TABLE domain (domain_name varchar(255) NOT NULL, unix_user varchar(255), password_hash varchar(255),
-       path varchar(255), max_popbox int(11), PRIMARY KEY (domain_name))""",
-    """CREATE TABLE popbox (domain_name varchar(255) NOT NULL, local_part varchar(255) NOT NULL,
-       password_hash varchar(255), mbox_name varchar(255))""",
-    "CREATE TABLE forwarder (domain_name varchar(255), local_part varchar(255), remote_name varchar(255))",
-    "CREATE TABLE web_session (domain_name varchar(255), session_id varchar(32), expires int(11))",
+    """CREATE TABLE domain (
+        domain_name varchar(255) NOT NULL, unix_user varchar(255), password_hash varchar(255),
+        path varchar(255), max_popbox int, PRIMARY KEY (domain_name))""",
+    """CREATE TABLE popbox (
+        domain_name varchar(255) NOT NULL, local_part varchar(255) NOT NULL,
+        password_hash varchar(255), mbox_name varchar(255))""",
+    """CREATE TABLE forwarder (
+        domain_name varchar(255), local_part varchar(255), remote_name varchar(255))""",
+    """CREATE TABLE web_session (
+        domain_name varchar(255), session_id varchar(32), expires int)""",
 )
 
 
@@ -33,6 +37,7 @@ class Directory:
         self.engine = engine
         self.root = root
         root.mkdir()
+        root.chmod(0o755)
         with engine.begin() as connection:
             for table in TABLES:
                 connection.execute(text(table + charset))
