@@ -16,7 +16,7 @@ from tpop3d_py.server.authlink import (
     unpack_request,
 )
 
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 NUMBER = st.integers(0, 2**63)
 OCTETS = st.binary(max_size=60).map(lambda b: b.replace(b"\0", b""))
 

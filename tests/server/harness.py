@@ -1,0 +1,136 @@
+"""The runtime with accounts and mailboxes made up, as a program: for tests of processes and sockets.
+
+Prints the port of a plain and of a TLS listener (if a certificate is given), then serves.  The accounts:
+``ok`` has three small messages, ``big`` one of 64 MiB made as it is sent, ``broken`` one that breaks off,
+``late`` is checked for ever, ``dead`` kills its authenticator, ``locked`` cannot be opened, ``bug`` makes the
+session fail, ``slowquit`` needs half a second to remove messages.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from tpop3d_py.contracts import (
+    BodyInterrupted,
+    Credentials,
+    Decision,
+    Identity,
+    MaildropError,
+    Reason,
+    Verdict,
+)
+from tpop3d_py.log import Log
+from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.server import authenticator, listeners
+from tpop3d_py.server.admission import Admission
+from tpop3d_py.server.authlink import AuthLink
+from tpop3d_py.server.connection import Connection, Habits, Timeouts
+from tpop3d_py.server.door import Door
+from tpop3d_py.server.gate import Gate
+from tpop3d_py.server.limits import Board
+from tpop3d_py.server.sessionlog import Dialogue
+from tpop3d_py.server.supervisor import Role, Supervisor
+from tpop3d_py.server.transport import server_context
+from tpop3d_py.server.worker import Worker, WorkerPlan
+
+CHUNK = b"0123456789abcde\r\n" * 4096
+BIG = 64 * 16
+
+
+class Stream:
+    """A body made as it is read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        pass
+
+
+class FakeMaildrop:
+    """Three messages, or whatever the user's name stands for."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.sizes: Sequence[int] = [len(CHUNK) * BIG] if user == "big" else [11, 11, 11]
+        self.uids: Sequence[bytes] = [b"a", b"b", b"c"][: len(self.sizes)]
+
+    def open(self, index: int) -> Stream:
+        if self.user == "bug":
+            raise ZeroDivisionError("a bug")
+        return Stream(self._chunks(index))
+
+    def _chunks(self, index: int) -> Iterator[bytes]:
+        if self.user == "big":
+            yield from (CHUNK for _ in range(BIG))
+            return
+        yield b"message %d\r\n" % index
+        if self.user == "broken":
+            raise BodyInterrupted(Reason.MAILBOX, "the file became shorter")
+
+    def commit(self, deleted: Sequence[int], retrieved: Sequence[int]) -> None:
+        if self.user == "slowquit":
+            time.sleep(0.5)
+        print(f"committed {self.user} {list(deleted)} {list(retrieved)}", flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+def decide(credentials: Credentials) -> Decision:
+    """Grant whoever gives his name as the password."""
+    if credentials.user == "late":
+        time.sleep(60)
+    if credentials.user == "dead":
+        os._exit(7)
+    if credentials.secret != credentials.user.encode():
+        return Decision(Verdict.REFUSED, detail="wrong password")
+    return Decision(Verdict.GRANTED, Identity(credentials.user, "fake", os.geteuid(), os.getegid()))
+
+
+def open_maildrop(identity: Identity) -> FakeMaildrop:
+    """Open the mailbox of a user."""
+    if identity.user == "locked":
+        raise MaildropError(Reason.LOCKED, "somebody reads it")
+    return FakeMaildrop(identity.user)
+
+
+def main(certificate: str, idle: float, login: float, most: int) -> int:
+    """Serve on free ports until told to stop."""
+    log = Log("harness", level="debug", to_stderr=True)
+    profile = Profile(failed_login_delay=0.3)
+    doors = [Door(listeners.bind(listeners.Listener("127.0.0.1", 0)), "klient1.pl", profile)]
+    if certificate:
+        sock = listeners.bind(listeners.Listener("127.0.0.1", 0))
+        doors.append(Door(sock, "klient1.pl", profile, server_context(certificate, certificate)))
+    print(*(door.sock.getsockname()[1] for door in doors), flush=True)
+    link, board = AuthLink(2), Board(2)
+    admission = Admission(open_maildrop, board, most, log)
+    plan = WorkerPlan(
+        doors, admission, board, Habits(Timeouts(idle, login), log, Dialogue(log)), 2 * most, 2, log
+    )
+
+    def work(slot: int) -> None:
+        gate: Gate[Connection] = Gate(link.requests_out, link.answers_in[slot], slot, 1.0, log)
+        Worker(slot, gate, plan).run()
+
+    def mourn(slot: int) -> None:
+        board.clear(slot)
+        link.drain(slot)
+
+    roles = [Role(f"worker {n}", lambda n=n: work(n), lambda n=n: mourn(n)) for n in (0, 1)]  # type: ignore[misc]
+    roles += [Role("authenticator", lambda: authenticator.serve(link, decide, 1.0, log))] * 2
+    return Supervisor(roles, log).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))
