@@ -245,6 +245,7 @@ def test_stopping_finishes_an_update_and_drops_the_idle(server: Harness) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGHUP])
 def test_signals_that_change_nothing(server: Harness, number: int) -> None:
+    converse(server.connect())
     server.process.send_signal(number)
     converse(server.connect())
     assert "SIGHUP: this version cannot reload" in server.log()
