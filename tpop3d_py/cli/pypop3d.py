@@ -1,0 +1,59 @@
+"""pypop3d: the POP3 daemon."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tpop3d_py import __version__, assemble
+from tpop3d_py.config import ConfigError, load
+from tpop3d_py.config.documents import sample_file
+
+DEFAULT_FILE = "/etc/tpop3d.conf"
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="pypop3d",
+        description="POP3 daemon for virtual domains; reads the tpop3d configuration language.",
+    )
+    parser.add_argument(
+        "-f", dest="file", metavar="FILE", default=DEFAULT_FILE, help=f"configuration ({DEFAULT_FILE})"
+    )
+    parser.add_argument(
+        "-p", dest="pid_file", metavar="FILE", default="", help="store the process id in FILE"
+    )
+    parser.add_argument(
+        "-d", dest="foreground", action="store_true", help="stay in the foreground, log to stderr"
+    )
+    parser.add_argument("-v", dest="verbose", action="store_true", help="log the dialogue, passwords masked")
+    parser.add_argument("--check", action="store_true", help="check the configuration and exit")
+    parser.add_argument("--sample", action="store_true", help="print a sample configuration and exit")
+    parser.add_argument("--version", action="version", version=f"pypop3d {__version__}")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; exit code 0 after a signal or a good check, 1 for trouble, 2 for a bad option."""
+    options = _arguments(argv)
+    groups = (*assemble.POP3_GROUPS, *assemble.DIRECTORY_GROUPS)
+    if options.sample:
+        print(sample_file("pypop3d configuration", groups), end="")
+        return 0
+    try:
+        conf = load(options.file, groups)
+        if options.check:
+            for line in assemble.check(conf):
+                print(f"pypop3d: warning: {line}", file=sys.stderr)
+            print(f"pypop3d: {options.file}: no mistakes found")
+            return 0
+        return assemble.serve(conf, assemble.Options(options.foreground, options.verbose, options.pid_file))
+    except (ConfigError, assemble.StartError) as error:
+        for line in str(error).splitlines():
+            print(f"pypop3d: {line}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
