@@ -1,0 +1,130 @@
+"""Finding and opening the maildrop of a login.
+
+A path that came with the login is taken; if nothing is there, the maildrop is empty: no mail has come
+yet. Without one, the patterns of the `mailbox` directive are tried from left to right.  The first that
+exists is it: one that exists but cannot be used stops the search, so that nobody ever sees the wrong
+mailbox.  If none exists, the maildrop is empty, and the log warns.
+
+Type: as given (``bsd``, ``maildir``, ``empty``); else a path with a final slash, or an existing folder,
+is a maildir; else an mbox.
+
+When things fail: `MaildropError`, and nothing is held.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tpop3d_py.contracts import Identity, Maildrop, MaildropError, Reason
+from tpop3d_py.log import Log, printable
+from tpop3d_py.maildrop.columns import Cache
+from tpop3d_py.maildrop.empty import Empty
+from tpop3d_py.maildrop.files import Files, unusable
+from tpop3d_py.maildrop.maildir import MaildirDriver
+from tpop3d_py.maildrop.mbox import MboxDriver
+from tpop3d_py.maildrop.patterns import KINDS, Pattern, check_path
+from tpop3d_py.settings import BOOLEAN, integer, seconds, setting, words_of
+
+
+@dataclass(frozen=True, slots=True)
+class MaildropSettings:
+    """The directives that mailboxes obey."""
+
+    mailbox: tuple[Pattern, ...] = setting(
+        "mailbox",
+        words_of("list of [DRIVER:]PATH patterns", Pattern.parse),
+        default=(),
+        summary="Where mail lies when the login does not say: tried from left to right, with $(user),"
+        " $(local_part), $(domain), $(home); DRIVER is bsd, maildir or empty.",
+        example="/var/mail/$(user) maildir:$(home)/Maildir",
+    )
+    no_dotlock: bool = setting(
+        "mailspool-no-dotfile-locking",
+        BOOLEAN,
+        default=False,
+        summary="Do without the dotlock MAILBOX.lock and rely on the fcntl lock alone.",
+    )
+    # A delivery holds its locks for milliseconds.  While we wait, a session thread waits: two seconds outlast
+    # a slow disk, and a mail program that gets [IN-USE] tries again by itself.
+    lock_timeout: float = setting(
+        "mailspool-lock-timeout",
+        seconds(0, 30),
+        default=2.0,
+        summary="How long to wait for the MTA's locks on an mbox before the client is told it is in use.",
+    )
+    cache_kilobytes: int = setting(
+        "mailbox-cache-kilobytes",
+        integer(0, 4 * 1024 * 1024, "kilobytes"),
+        default=32 * 1024,
+        summary="Memory per process and format for what is known of mailboxes that were open before.",
+    )
+
+
+class Opener:
+    """Opens maildrops; one per process, safe for several threads.
+
+    Args:
+        settings: as read from the configuration.
+        log: for warnings about mailboxes.
+        files: the system's file calls; tests put a faulty one here.
+    """
+
+    def __init__(self, settings: MaildropSettings, log: Log, files: Files | None = None) -> None:
+        self._settings = settings
+        self._log = log
+        files = files or Files()
+        capacity = settings.cache_kilobytes * 1024
+        mbox = MboxDriver(
+            files,
+            log,
+            Cache(capacity),
+            dotlock=not settings.no_dotlock,
+            timeout=settings.lock_timeout,
+        )
+        self._drivers: dict[str, Callable[[str, Identity], Maildrop]] = {
+            "bsd": mbox.open,
+            "maildir": MaildirDriver(files, log, Cache(capacity)).open,
+            "empty": lambda path, identity: Empty(),
+        }
+
+    def open(self, identity: Identity) -> Maildrop:
+        """Open the maildrop of a login.
+
+        Raises:
+            MaildropError: it exists and cannot be used, or the login does not say plainly where it is.
+        """
+        kind = identity.mailbox_type
+        if kind and kind not in KINDS:
+            raise MaildropError(Reason.MAILBOX, f"unknown mailbox type {printable(kind)}")
+        if kind == "empty":
+            return Empty()
+        if identity.mailbox:
+            return self._try(identity.mailbox, kind, identity) or Empty()
+        return self._search(identity)
+
+    def _search(self, identity: Identity) -> Maildrop:
+        for pattern in self._settings.mailbox:
+            if pattern.kind == "empty":
+                return Empty()
+            kind = pattern.kind or identity.mailbox_type
+            found = self._try(pattern.expand(identity), kind, identity)
+            if found is not None:
+                return found
+        self._log.warning(f"no mailbox found for {printable(identity.user)}; serving an empty one")
+        return Empty()
+
+    def _try(self, path: str, kind: str, identity: Identity) -> Maildrop | None:
+        """Open what lies at a path; None if nothing does."""
+        check_path(path)
+        plain = path.rstrip("/")
+        try:
+            st = os.lstat(plain)
+            is_maildir = path.endswith("/") or stat.S_ISDIR(st.st_mode)
+            return self._drivers[kind or ("maildir" if is_maildir else "bsd")](plain, identity)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unusable(error, path, "looking for mailbox") from error
