@@ -135,20 +135,28 @@ def refuse_old_mail(path: str, mbox_name: str) -> None:
         AlreadyThere: the file or maildir exists.
         Refused: the directory does not exist or cannot be looked into.
     """
-    file = mailbox_path(path, mbox_name)
     try:
         if not stat.S_ISDIR(os.stat(path).st_mode):
             raise Refused(f"'{printable(path)}' is not a directory")
-        os.lstat(file.rstrip("/"))
-    except FileNotFoundError as error:
-        if error.filename != file.rstrip("/"):
-            raise Refused(f"directory '{printable(path)}' of the domain does not exist") from None
-        return
+    except FileNotFoundError:
+        raise Refused(f"directory '{printable(path)}' of the domain does not exist") from None
     except OSError as error:
+        raise Refused(f"directory '{printable(path)}': {error.strerror}") from error
+    file = mailbox_path(path, mbox_name)
+    with contextlib.suppress(FileNotFoundError):
+        _stat(file.rstrip("/"))
+        raise AlreadyThere(
+            f"'{printable(file)}' holds mail of an earlier box; move it away, or use --adopt to hand it over"
+        )
+
+
+def _stat(file: str) -> os.stat_result:
+    try:
+        return os.stat(file, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # cannot look is not "nothing there"
         raise Refused(f"'{printable(file)}': {error.strerror}") from error
-    raise AlreadyThere(
-        f"'{printable(file)}' holds mail of an earlier box; move it away, or use --adopt to hand it over"
-    )
 
 
 def mailbox_path(path: str, mbox_name: str) -> str:

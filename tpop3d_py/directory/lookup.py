@@ -120,8 +120,8 @@ class LoginLookup:
 
     def _connect(self) -> Any:
         pooled = self._engine.raw_connection()
-        pooled.detach()
         connection: Any = pooled.driver_connection
+        pooled.detach()  # ours now; the pool neither closes nor lends it
         if self._engine.dialect.name == "mysql":
             # Each find sees what was committed a moment ago: a changed password works, an old one stops.
             connection.autocommit(True)
