@@ -95,6 +95,16 @@ def test_clear_forgets_that_a_line_was_being_discarded() -> None:
     assert feed(buffer, b"NOOP\n") == [b"NOOP"]
 
 
+def test_nothing_is_lost_when_more_is_fed_before_all_lines_were_taken() -> None:
+    buffer = LineBuffer()
+    taken: list[Line | None] = []
+    for number in range(100):
+        buffer.feed(b"LIST %d\r\nRETR " % number + b"%d\r\n" % number)
+        taken.append(buffer.next_line())
+    rest = take(buffer)
+    assert [*taken, *rest] == [b"%b %d" % (verb, n) for n in range(100) for verb in (b"LIST", b"RETR")]
+
+
 def test_pending_counts_untaken_lines_too() -> None:
     buffer = LineBuffer()
     buffer.feed(b"NOOP\r\nST")

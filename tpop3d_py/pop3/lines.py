@@ -58,13 +58,14 @@ class LineBuffer:
         return len(self._data) - self._start
 
     def feed(self, data: bytes) -> None:
-        """Append octets from the network; all lines must have been taken before."""
+        """Append octets from the network; all lines should have been taken before."""
         if self._discarding:
             end_of_line = data.find(b"\n")
             if end_of_line < 0:
                 return
             self._discarding = False
             data = data[end_of_line + 1 :]
+        self._drop_taken()
         self._data += data
 
     def next_line(self) -> bytes | Literal[TooLong.TOO_LONG] | None:
@@ -84,10 +85,15 @@ class LineBuffer:
             end -= 1
         return self._data[start:end]
 
+    def _drop_taken(self) -> None:
+        # Here and not line by line: so each piece costs one copy of what is left, however many lines it has.
+        if self._start:
+            self._data = self._data[self._start :]
+            self._scanned -= self._start
+            self._start = 0
+
     def _incomplete(self) -> Literal[TooLong.TOO_LONG] | None:
-        # Dropping what was taken here, and not line by line, copies at most one unfinished line per piece.
-        self._data = self._data[self._start :]
-        self._start = 0
+        self._drop_taken()
         self._scanned = len(self._data)
         if self._scanned < self._limit:
             return None
