@@ -67,7 +67,8 @@ def _check(server: Server) -> None:
     if server.hostname and not _HOSTNAME.fullmatch(server.hostname):
         raise NotExpressible(f"{server.hostname!a} is not a host name")
     try:
-        ipaddress.ip_address(server.listen or "::")
+        # Without a zone (fe80::1%eth0), in which the library would take anything.
+        ipaddress.ip_address(server.listen.replace("%", " ") or "::")
     except ValueError:
         raise NotExpressible(f"{server.listen!a} is not an IP address") from None
 

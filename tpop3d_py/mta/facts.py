@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from sqlalchemy.engine import URL, make_url
 
 from tpop3d_py.directory.engine import DirectorySettings, read_password
+from tpop3d_py.directory.errors import Refused
 
 _MYSQL_NAMES = ("mysql", "mariadb")
 _MYSQL_PORT = 3306
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 
 
-class NotExpressible(ValueError):
+class NotExpressible(Refused):
     """A setting that is good for us but cannot be written in the mail server's configuration."""
 
 
@@ -143,7 +144,7 @@ def _no_controls(what: str, value: str) -> None:
     # Also what arrives undecodable: a surrogate cannot be written to the file as it was.
     if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
         raise NotExpressible(
-            f"{what} contains a control character, which Exim cannot express: choose another"
+            f"{what} is not UTF-8 or contains a control character, which Exim cannot express: choose another"
         )
 
 
