@@ -15,7 +15,7 @@ from tpop3d_py.contracts import (
     Reason,
     Refusal,
 )
-from tpop3d_py.pop3 import Ending, Profile, Session, Then, encode
+from tpop3d_py.pop3 import LARGE_PIECE, Ending, Profile, Session, Then, encode
 
 
 def logged_in(**profile: int) -> Shell:
@@ -96,6 +96,14 @@ def test_a_maildrop_that_cannot_tell_its_sizes_is_a_refused_login() -> None:
     assert shell.closed
     assert shell.maildrop.closed
     assert not shell.session.logged_in
+
+
+def test_a_fault_while_entering_is_not_hidden_and_the_maildrop_is_released() -> None:
+    shell = Shell()
+    shell.maildrop.messages = [None]  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        shell.log_in()
+    assert shell.maildrop.closed
 
 
 # --- turns ---------------------------------------------------------------------
@@ -261,6 +269,26 @@ def test_capa_tells_the_implementation_as_the_operator_wants_it() -> None:
         b"CAPA"
     )
     assert b"IMPLEMENTATION" not in Shell(profile=Profile(implementation="")).say(b"CAPA")
+
+
+def test_long_lists_go_out_in_pieces_and_are_whole() -> None:
+    shell = Shell(FakeMaildrop([b"x\r\n"] * 20_000))
+    shell.log_in()
+    sent = encode(shell.session.receive(b"UIDL"))
+    assert not isinstance(sent, bytes)
+    pieces = list(sent)
+    assert len(pieces) > 1
+    assert max(map(len, pieces)) < 2 * LARGE_PIECE
+    expected = b"".join(b"%d id-%d\r\n" % (number, number) for number in range(1, 20_001))
+    assert b"".join(pieces) == b"+OK ID list follows:\r\n" + expected + b".\r\n"
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2000])
+def test_lists_at_the_edge_of_one_piece(count: int) -> None:
+    shell = Shell(FakeMaildrop([b"x\r\n"] * count))
+    shell.log_in()
+    expected = b"".join(b"%d 3\r\n" % number for number in range(1, count + 1))
+    assert shell.say(b"LIST") == b"+OK Scan list follows:\r\n" + expected + b".\r\n"
 
 
 def test_large_listings_leave_the_deleted_out() -> None:

@@ -42,7 +42,7 @@ class Authorization:
 
     __slots__ = (
         "_login",
-        "_name",
+        "_named",
         "_peer",
         "_profile",
         "_texts",
@@ -58,7 +58,7 @@ class Authorization:
         self._timestamp = timestamp
         self._profile = profile
         self._texts = profile.texts
-        self._name: bytes | None = None
+        self._named = False
         self._wrong = 0
         self._unchecked = 0
         self.user = ""
@@ -80,7 +80,7 @@ class Authorization:
 
     def refused(self, refusal: Refusal) -> Reply:
         """Answer the login that was under way, which did not succeed."""
-        self._name = None
+        self._named = False
         if refusal.reason is Reason.CREDENTIALS:
             return self._wrong_login()
         text, closes = _refusal_texts(self._texts)[refusal.reason]
@@ -101,16 +101,16 @@ class Authorization:
 
     def _user(self, command: Command) -> Reply:
         (name,) = self._words(1, command)
-        if self._name is not None:
+        if self._named:
             raise Mistake(self._texts.name_already_given)
-        self._name = name
+        self._named = True
         self.user = _text(name)
         return Reply(True, self._texts.name_accepted)
 
     def _pass(self, command: Command) -> Reply:
         if command.rest is None:
             raise Mistake(self._texts.wrong_words)
-        if self._name is None:
+        if not self._named:
             raise Mistake(self._texts.name_wanted)
         return self._begin(Mechanism.PASSWORD, command.rest, b"")
 

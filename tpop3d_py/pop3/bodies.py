@@ -1,9 +1,9 @@
-"""Messages on their way out: whole for RETR, the first part for TOP (RFC 1939 sections 5 and 7).
+"""What goes out in many pieces: messages whole for RETR and cut for TOP, and long lists.
 
-Rules: both wrap the maildrop's `Body` and are one themselves.  Lines end with CRLF, as the
-maildrop contract says; what TOP leaves out is neither read nor kept; whole chunks are
-searched at memory speed, never line by line.  A message without a blank line is all
-headers, and TOP sends it whole.
+Rules (RFC 1939 sections 5 and 7): all are a `Body`, and the messages wrap the
+maildrop's.  Lines end with CRLF, as the maildrop contract says; what TOP leaves out is
+neither read nor kept; whole chunks are searched at memory speed, never line by line.
+A message without a blank line is all headers, and TOP sends it whole.
 
 When things fail: `BodyInterrupted` of the message passes through; the message is closed,
 and does not count as retrieved.
@@ -12,10 +12,34 @@ and does not count as retrieved.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from tpop3d_py.contracts import Body
 
+_LINES_AT_ONCE = 1000
 _BLANK_LINE = b"\r\n\r\n"
+
+
+class LongList:
+    """The lines of a list too long for one piece, made as they are sent; itself a `Body`."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next thousand lines in one piece."""
+        piece = b"".join(islice(self._lines, _LINES_AT_ONCE))
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def close(self) -> None:
+        """There is nothing to release."""
 
 
 class Retrieval:

@@ -43,7 +43,7 @@ class Reply:
         text: behind it; one of the catalog's, or numbers; never anything a client sent.
         code: response code for mail programs (RFC 2449 section 8, RFC 3206).
         listing: lines of a multi-line reply, each ended by CRLF, none beginning with a dot.
-        body: an opened message, sent with dots stuffed; never together with `listing`.
+        body: an opened message, or a long list, sent with dots stuffed; never together with `listing`.
         then: what the connection does next.
         delay: seconds to hold the reply back.
         detail: one line for the log about a failure that nobody but the session has seen; never sent.
@@ -63,7 +63,7 @@ def encode(reply: Reply) -> bytes | Outgoing:
     """Make octets of a reply; nothing (``b""``) of one that says to wait.
 
     Returns:
-        The whole reply, or, if it carries a message, an iterator of its pieces.
+        The whole reply, or, if it has a body, an iterator of its pieces.
     """
     if reply.then is Then.WAIT:
         return b""
@@ -83,7 +83,7 @@ def _status_line(reply: Reply) -> bytes:
 
 
 class Outgoing:
-    """A reply that carries a message, as pieces ready for the socket.
+    """A reply with a body, as pieces ready for the socket.
 
     Pieces have at least `LARGE_PIECE` octets, but for the last; a small message is one piece with its status
     line and final dot.  The message is closed at its end, at the first error, and by `close`.

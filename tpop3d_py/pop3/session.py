@@ -145,6 +145,9 @@ class Session:
             reply = self._refuse(Refusal(trouble.reason))
             reply.detail = trouble.detail
             return reply
+        except BaseException:
+            maildrop.close()
+            raise
         self._state = state
         return Reply(True, state.welcome)
 

@@ -4,7 +4,8 @@ Rules: numbers count from 1 on the wire and from 0 here; sizes and identifiers a
 maildrop's.  A deletion is a mark until QUIT, which is the UPDATE state and the only
 thing that commits; every other end changes nothing (RFC 1939 section 6).  A message is
 opened before ``+OK`` is said, and read after; it counts as retrieved once RETR has
-streamed it to its end.  Lists of any length are made without a Python loop.
+streamed it to its end.  Lists are made without a Python loop per message, and
+long ones as they are sent.
 
 When things fail: a mistake is a `Mistake`; a message that has gone or cannot be read,
 and an update that did not succeed, are ``-ERR`` with the reason's code and the detail
@@ -19,7 +20,7 @@ from operator import not_
 from typing import ClassVar
 
 from tpop3d_py.contracts import Body, Maildrop, MaildropError, MessageGone, ResponseCode
-from tpop3d_py.pop3.bodies import Retrieval, Top
+from tpop3d_py.pop3.bodies import LongList, Retrieval, Top
 from tpop3d_py.pop3.capabilities import capability_lines
 from tpop3d_py.pop3.commands import Command
 from tpop3d_py.pop3.counters import Counters
@@ -27,6 +28,9 @@ from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.numbers import line_count, message_index
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then
+
+#: Lines that a list of one piece may have.
+_LONGEST_LISTING = 1000
 
 _listing_line = b"%d %d\r\n".__mod__
 _id_line = b"%d %b\r\n".__mod__
@@ -110,13 +114,13 @@ class Transaction:
         if words := self._at_most(1, command):
             index = self._index(words[0])
             return Reply(True, b"%d %d" % (index + 1, self._sizes[index]))
-        return Reply(True, self._texts.scan_list, listing=self._lines(_listing_line, self._sizes))
+        return self._listing(self._texts.scan_list, _listing_line, self._sizes)
 
     def _uidl(self, command: Command) -> Reply:
         if words := self._at_most(1, command):
             index = self._index(words[0])
             return Reply(True, b"%d %b" % (index + 1, self._maildrop.uids[index]))
-        return Reply(True, self._texts.id_list, listing=self._lines(_id_line, self._maildrop.uids))
+        return self._listing(self._texts.id_list, _id_line, self._maildrop.uids)
 
     def _retr(self, command: Command) -> Reply:
         words = self._at_most(1, command)
@@ -203,8 +207,14 @@ class Transaction:
             raise Mistake(self._texts.message_deleted)
         return index
 
-    def _lines(self, line: Callable[[tuple[int, object]], bytes], column: Sequence[object]) -> bytes:
-        return b"".join(map(line, compress(enumerate(column, 1), self._kept)))
+    def _listing(
+        self, text: bytes, line: Callable[[tuple[int, object]], bytes], column: Sequence[object]
+    ) -> Reply:
+        lines = map(line, compress(enumerate(column, 1), self._kept))
+        # A list of ids may take 80 octets a message: a client slow to read it must not cost megabytes.
+        if self._kept_count > _LONGEST_LISTING:
+            return Reply(True, text, body=LongList(lines))
+        return Reply(True, text, listing=b"".join(lines))
 
     def _marked(self, marks: Iterable[int]) -> list[int]:
         return list(compress(range(len(self._sizes)), marks))
