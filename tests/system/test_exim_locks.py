@@ -1,8 +1,8 @@
 """Exim honors the two locks that pypop3d takes: it does not write while either is held.
 
-The Exim of these tests tries a lock once instead of ten times with three seconds
-between: a delivery that meets a lock is then deferred at once, and says so in
-the log, so nothing here has to wait for "long enough".
+The Exim of these tests tries a lock once instead of ten times, three seconds
+apart: a delivery that meets a lock is then deferred soon, and says so in the
+log, so nothing here has to wait for "long enough".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.system.support.site import OURS, Site, StartExim, filled
 
 def _impatient(configuration: str) -> str:
     assert configuration.count("use_lockfile = true") == 1
-    return configuration.replace("use_lockfile = true", "use_lockfile = true\n  lock_retries = 1")
+    return configuration.replace("use_lockfile = true", "use_lockfile = true\n  lock_retries = 1\n  lock_interval = 1s")
 
 
 @pytest.fixture(scope="module")

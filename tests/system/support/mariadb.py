@@ -88,11 +88,11 @@ class Mariadb:
         """
         if not re.fullmatch("[a-z][a-z0-9_]*", database):
             raise ValueError(f"not a name for a test database: {database!r}")
-        self.execute(f"DROP DATABASE IF EXISTS {database}")
-        self.execute(f"CREATE DATABASE {database}")
+        self.execute(f"DROP DATABASE IF EXISTS `{database}`")
+        self.execute(f"CREATE DATABASE `{database}`")
         account = f"'{USER}'@'{self.host}'"
         self.execute(f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY %s", PASSWORD)
-        self.execute(f"GRANT ALL ON {database}.* TO {account}")
+        self.execute(f"GRANT ALL ON `{database}`.* TO {account}")
         url = URL.create(
             "mysql+pymysql", USER, PASSWORD, self.host, self.port, database, query={"charset": "utf8mb4"}
         )
