@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jinja2
 import pytest
 
+import tpop3d_py
 from tpop3d_py.mta import templates
 
 
@@ -37,3 +40,10 @@ def test_values_are_not_templates_themselves() -> None:
 
 def test_folder_of_this_checkout() -> None:
     assert (templates.folder("exim") / "routers.j2").is_file()
+
+
+def test_folder_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tpop3d_py" / "data" / "exim").mkdir(parents=True)
+    (tmp_path / "exim").mkdir()  # somebody else's, beside the package in site-packages
+    monkeypatch.setattr(tpop3d_py, "__file__", str(tmp_path / "tpop3d_py" / "__init__.py"))
+    assert templates.folder("exim") == tmp_path / "tpop3d_py" / "data" / "exim"

@@ -22,7 +22,9 @@ from tests.system.support.site import OURS, Site, StartExim, filled
 
 def _impatient(configuration: str) -> str:
     assert configuration.count("use_lockfile = true") == 1
-    return configuration.replace("use_lockfile = true", "use_lockfile = true\n  lock_retries = 1\n  lock_interval = 1s")
+    return configuration.replace(
+        "use_lockfile = true", "use_lockfile = true\n  lock_retries = 1\n  lock_interval = 1s"
+    )
 
 
 @pytest.fixture(scope="module")
