@@ -20,7 +20,7 @@ VERBS = [
 WORDS = [
     b"0", b"1", b"2", b"3", b"4", b"-1", b"+1", b"01", b"4294967297", b"9" * 30, b"%s", b"%d",
     b"{0.__class__}", b"$(user)", b"luser@klient1.pl", b"down", b"a" * 32, MARK * 6 + b"ab", MARK,
-    b"\x00", b"\xff", b"\r", b"\t", b"",
+    b"\x00", b"\xff", b"\r", b"\t", b"", b"PLAIN", b"*", b"=", b"AGx1c2VyQGtsaWVudDEucGwAaGFzbG9fbHVzZXJh",
 ]  # fmt: skip
 
 commands = st.builds(
@@ -45,7 +45,10 @@ def strict_reading(shell: Shell) -> None:
     octets = bytes(shell.output)
     at = 0
     for reply in shell.replies:
-        if reply.text:
+        if reply.challenge:
+            assert octets[at:].startswith(b"+ \r\n")
+            at += 4
+        elif reply.text:
             answer, at = read_answer(
                 octets, at, multi_line=reply.listing is not None or reply.body is not None
             )

@@ -23,6 +23,7 @@ from tpop3d_py.pop3.commands import Command
 from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then
+from tpop3d_py.pop3.sasl import CANCEL, EMPTY, MECHANISMS, plain_login
 from tpop3d_py.pop3.texts import Texts
 from tpop3d_py.pop3.transaction import Transaction
 
@@ -41,6 +42,7 @@ class Authorization:
     """
 
     __slots__ = (
+        "_challenged",
         "_login",
         "_named",
         "_peer",
@@ -59,6 +61,7 @@ class Authorization:
         self._profile = profile
         self._texts = profile.texts
         self._named = False
+        self._challenged = False
         self._wrong = 0
         self._unchecked = 0
         self.user = ""
@@ -74,6 +77,26 @@ class Authorization:
             return handler(self, command)
         known = command.verb in Transaction.table
         raise Mistake(self._texts.first_log_in if known else self._texts.unknown_command)
+
+    @property
+    def challenged(self) -> bool:
+        """Whether the next line is a SASL response, which holds a secret, and not a command."""
+        return self._challenged
+
+    def cancel(self) -> None:
+        """Forget the challenge: what came instead of a response was no line at all."""
+        self._challenged = False
+
+    def respond(self, response: bytes) -> Reply:
+        """Take the response to a challenge.
+
+        Raises:
+            Mistake: the client cancels, or the response is not what the mechanism asks for.
+        """
+        self._challenged = False
+        if response == CANCEL:
+            raise Mistake(self._texts.login_canceled)
+        return self._plain(response)
 
     def release(self) -> None:
         """Give up; there is nothing to close yet."""
@@ -123,6 +146,24 @@ class Authorization:
         self.user = _text(name)
         return self._begin(Mechanism.APOP, digest.lower(), self._timestamp)
 
+    def _auth(self, command: Command) -> Reply:
+        mechanism, *initial = command.words or [b""]
+        if mechanism.upper() not in MECHANISMS:
+            raise Mistake(self._texts.unknown_mechanism)
+        if len(initial) > 1:
+            raise Mistake(self._texts.wrong_words)
+        if initial:
+            return self._plain(b"" if initial[0] == EMPTY else initial[0])
+        self._challenged = True
+        return Reply(True, b"", challenge=True)
+
+    def _plain(self, response: bytes) -> Reply:
+        login = plain_login(response)
+        if login is None:
+            raise Mistake(self._texts.bad_response)
+        self.user = _text(login.user)
+        return self._begin(Mechanism.PASSWORD, login.password, b"")
+
     def _capa(self, command: Command) -> Reply:
         self._words(0, command)
         return Reply(True, self._texts.capabilities, listing=capability_lines(self._profile))
@@ -152,6 +193,7 @@ class Authorization:
         b"USER": _user,
         b"PASS": _pass,
         b"APOP": _apop,
+        b"AUTH": _auth,
         b"CAPA": _capa,
         b"STLS": _stls,
         b"QUIT": _quit,

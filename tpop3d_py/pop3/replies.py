@@ -48,6 +48,7 @@ class Reply:
         listing: lines of a multi-line reply, each ended by CRLF, none beginning with a dot.
         body: an opened message, or a long list, sent with dots stuffed; never together with `listing`.
         then: what the connection does next.
+        challenge: ``+`` instead of ``+OK``: the next line is a SASL response (RFC 5034 section 4).
         delay: seconds to hold the reply back.
         detail: one line for the log about a failure that nobody but the session has seen; never sent.
     """
@@ -58,6 +59,7 @@ class Reply:
     listing: bytes | None = None
     body: Body | None = None
     then: Then = Then.CONTINUE
+    challenge: bool = False
     delay: float = 0.0
     detail: str = ""
 
@@ -79,6 +81,8 @@ def encode(reply: Reply) -> bytes | Outgoing:
 
 
 def _status_line(reply: Reply) -> bytes:
+    if reply.challenge:
+        return b"+ %b\r\n" % reply.text
     if reply.code is not None:
         sign = b"+OK" if reply.ok else b"-ERR"
         return b"%b [%b] %b\r\n" % (sign, _CODES[reply.code.value], reply.text)

@@ -71,6 +71,11 @@ class Session:
         return isinstance(self._state, Transaction)
 
     @property
+    def expects_secret(self) -> bool:
+        """Whether the next line is a SASL response and not a command; it must not be logged."""
+        return isinstance(self._state, Authorization) and self._state.challenged
+
+    @property
     def ending(self) -> Ending | None:
         """Why the session ended; None while it goes on."""
         return self._ending
@@ -95,6 +100,8 @@ class Session:
     def receive_too_long(self) -> Reply:
         """Answer a line that was over the limit."""
         self._check_turn(waiting=False)
+        if isinstance(self._state, Authorization) and self._state.challenged:
+            self._state.cancel()
         return self._mistaken(self._profile.texts.line_too_long)
 
     def login_finished(self, outcome: Maildrop | Refusal) -> Reply:
@@ -125,6 +132,8 @@ class Session:
             raise RuntimeError("a login is under way" if self._waiting else "no login is under way")
 
     def _obey(self, line: bytes) -> Reply:
+        if isinstance(self._state, Authorization) and self._state.challenged:
+            return self._state.respond(line)
         command = parse(line)
         if command is None:
             raise Mistake(self._profile.texts.malformed_line)

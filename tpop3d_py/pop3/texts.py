@@ -37,6 +37,9 @@ class Texts:
     first_log_in: bytes
     digest_length: bytes
     digest_not_hex: bytes
+    unknown_mechanism: bytes
+    bad_response: bytes
+    login_canceled: bytes
     no_tls: bytes
     too_late_for_tls: bytes
     quit_before_login: bytes
@@ -105,6 +108,9 @@ CLASSIC = Texts(
     first_log_in=b"Not now. First log in.",
     digest_length=b"Try again, but get it right next time.",
     digest_not_hex=b"Clueless bunny!",
+    unknown_mechanism=b"I don't know that way of logging in.",
+    bad_response=b"Is that supposed to be an answer?",
+    login_canceled=b"Suit yourself.",
     no_tls=b"Sorry, TLS not available",
     too_late_for_tls=b"It's a bit late for that now, isn't it?",
     quit_before_login=b"Fine. Be that way.",

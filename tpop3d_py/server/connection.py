@@ -53,8 +53,8 @@ class Timeouts(NamedTuple):
 class Trace(Protocol):
     """Writes the dialogue down, with secrets masked."""
 
-    def heard(self, client: str, line: bytes) -> None:
-        """Note a command line."""
+    def heard(self, client: str, line: bytes, secret: bool) -> None:
+        """Note a command line, or a SASL response, which is all secret."""
 
     def said(self, client: str, reply: Reply) -> None:
         """Note a reply."""
@@ -205,7 +205,8 @@ class Connection:
         session, lines = self.session, self._lines
         while (line := lines.next_line()) is not None:
             if self._trace is not None:
-                self._trace.heard(self.describe(), b"(a line over the limit)" if line is TOO_LONG else line)
+                heard = b"(a line over the limit)" if line is TOO_LONG else line
+                self._trace.heard(self.describe(), heard, session.expects_secret)
             try:
                 reply = session.receive_too_long() if line is TOO_LONG else session.receive(line)
             except Exception:

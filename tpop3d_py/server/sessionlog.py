@@ -10,7 +10,7 @@ from tpop3d_py.log import Log, printable
 from tpop3d_py.pop3.replies import Reply
 from tpop3d_py.server.connection import Connection
 
-#: Commands whose arguments let somebody else in.  AUTH is here before there is one.
+#: Commands whose arguments let somebody else in.
 _SECRET = frozenset({b"PASS", b"APOP", b"AUTH"})
 
 
@@ -65,15 +65,17 @@ class Dialogue:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def heard(self, client: str, line: bytes) -> None:
-        """Note a command line."""
+    def heard(self, client: str, line: bytes, secret: bool) -> None:
+        """Note a command line, or a SASL response, which is all secret."""
         verb, _, rest = line.lstrip().partition(b" ")
-        if rest and verb.upper() in _SECRET:
+        if secret:
+            line = b"(hidden)"
+        elif rest and verb.upper() in _SECRET:
             line = verb + b" (hidden)"
         self._log.debug(f"client {client}: received `{printable(line)}'")
 
     def said(self, client: str, reply: Reply) -> None:
         """Note a reply."""
         code = f"[{reply.code.value}] " if reply.code is not None else ""
-        sign = "+OK" if reply.ok else "-ERR"
+        sign = "+" if reply.challenge else "+OK" if reply.ok else "-ERR"
         self._log.debug(f"client {client}: sent `{sign} {code}{printable(reply.text)}'")
