@@ -101,7 +101,7 @@ class Killed(BaseException):
 
 
 class FaultyFiles(Files):
-    """Stops or fails at the k-th call that changes something; fsync only counts, to be quick."""
+    """Stops or fails at the k-th call that changes something; fsync only counts."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -113,7 +113,10 @@ class FaultyFiles(Files):
         self._fds: set[int] = set()
 
     def arm(self, at: int = 0, *, error: int = 0, torn: bool = False, sticky: bool = False) -> None:
-        """Choose the call: kill there (after half a write if `torn`), or raise an errno, once or from then on."""
+        """Choose the call: kill there (after half a write if `torn`), or raise an errno.
+
+        A `sticky` errno is raised once there and, as on a full disk, by every later call that needs room.
+        """
         self.calls, self._at = 0, at
         self._error, self._torn, self._sticky = error, torn, sticky
 
@@ -123,12 +126,12 @@ class FaultyFiles(Files):
             os.close(fd)
         self._fds.clear()
 
-    def _tick(self) -> bool:
+    def _tick(self, *, needs_room: bool = False) -> bool:
         """Count a call; raise what is due; tell whether half of it is to be done before dying."""
         if self.dead:
             raise Killed
         self.calls += 1
-        due = self.calls == self._at or (self._sticky and 0 < self._at < self.calls)
+        due = self.calls == self._at or (self._sticky and needs_room and 0 < self._at < self.calls)
         if not due:
             return False
         if self._error:
@@ -139,7 +142,7 @@ class FaultyFiles(Files):
         raise Killed
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-        if flags & os.O_CREAT and self._tick():
+        if flags & os.O_CREAT and self._tick(needs_room=True):
             raise Killed
         fd = super().open(path, flags, mode)
         self._fds.add(fd)
@@ -151,7 +154,7 @@ class FaultyFiles(Files):
             super().close(fd)
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
-        if self._tick():
+        if self._tick(needs_room=True):
             super().pwrite(fd, data[: len(data) // 2], offset)
             raise Killed
         return super().pwrite(fd, data, offset)
@@ -162,7 +165,7 @@ class FaultyFiles(Files):
         self._die(torn)
 
     def fallocate(self, fd: int, length: int) -> None:
-        torn = self._tick()
+        torn = self._tick(needs_room=True)
         super().fallocate(fd, length)
         self._die(torn)
 
@@ -185,7 +188,7 @@ class FaultyFiles(Files):
         self._die(torn)
 
     def link(self, old: str, new: str) -> None:
-        torn = self._tick()
+        torn = self._tick(needs_room=True)
         super().link(old, new)
         self._die(torn)
 

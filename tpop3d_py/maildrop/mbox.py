@@ -254,9 +254,9 @@ class Mbox:
         return now
 
     def _incomplete(self, count: int, error: OSError) -> MaildropError:
-        """Say what an interrupted update means: with a journal it will be completed, else nothing was done."""
+        """Say what an interrupted update means: what its journal holds will be completed."""
         begun = os.path.lexists(beside(self._path, "journal"))
-        truth = "will be removed when it is next opened" if begun else "were not removed"
+        truth = "may yet be removed when it is next opened" if begun else "were not removed"
         detail = f"updating {printable(self._path)}: {error.strerror}; {count} messages {truth}"
         return MaildropError(Reason.UNAVAILABLE, detail)
 

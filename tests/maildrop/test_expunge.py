@@ -1,0 +1,282 @@
+"""Stop or fail an mbox update at every call that changes something, and look at what the next open shows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.maildrop.kit import FaultyFiles, Killed, Recorder, bodies, identity, mail, mbox, mbox_driver
+from tpop3d_py.contracts import MaildropError
+from tpop3d_py.maildrop.files import beside
+from tpop3d_py.maildrop.journal import Journal, Plan, Record, State
+from tpop3d_py.maildrop.wire import to_wire
+
+MESSAGES = [mail(n, 1 + n * 3 % 5) for n in range(7)]
+PATTERNS = {
+    "first": [0],
+    "middle": [3],
+    "last": [6],
+    "all": [0, 1, 2, 3, 4, 5, 6],
+    "alternating": [0, 2, 4, 6],
+    "others": [1, 3, 5],
+    "tail": [4, 5, 6],
+    "head": [0, 1, 2],
+}
+EARLY, LATE = mail(100), mail(200)
+
+
+class Scene:
+    """One mailbox, one session, one accident."""
+
+    def __init__(self, folder: Path, deleted: Sequence[int], *, early: bool) -> None:
+        self.path = folder / "luser"
+        self.deleted = deleted
+        self.path.write_bytes(mbox(MESSAGES))
+        self.inode = self.path.stat().st_ino
+        self.files = FaultyFiles()
+        self.drop = mbox_driver(self.files, window=100).open(str(self.path), identity())
+        self.came: list[bytes] = []
+        if early:
+            self.deliver(EARLY)
+
+    def deliver(self, message: bytes) -> None:
+        """Append as an MTA that takes no dotlock."""
+        with self.path.open("ab") as box:
+            box.write(mbox([message]))
+        self.came.append(message)
+
+    @property
+    def old(self) -> list[bytes]:
+        return MESSAGES + self.came
+
+    @property
+    def new(self) -> list[bytes]:
+        return [m for n, m in enumerate(MESSAGES) if n not in self.deleted] + self.came
+
+    def look(self) -> list[bytes]:
+        """Open the mailbox in a new process, so to say, and return the stored messages."""
+        drop = mbox_driver().open(str(self.path), identity())
+        found = bodies(drop)
+        assert len(set(drop.uids)) == len(found)
+        drop.close()
+        shown = [m for m in self.old if to_wire(m) in found]
+        assert [to_wire(m) for m in shown] == found, "every message once, in order, octet for octet"
+        assert self.path.read_bytes() == mbox(shown)
+        assert self.path.stat().st_ino == self.inode
+        assert sorted(os.listdir(self.path.parent)) == [".luser.pypop3d-lock", "luser"]
+        return shown
+
+    def clean(self) -> None:
+        for name in os.listdir(self.path.parent):
+            (self.path.parent / name).unlink()
+
+
+def count(folder: Path, deleted: Sequence[int], *, early: bool) -> int:
+    scene = Scene(folder, deleted, early=early)
+    scene.files.arm()
+    scene.drop.commit(deleted, ())
+    calls = scene.files.calls
+    scene.drop.close()
+    assert scene.look() == scene.new
+    scene.clean()
+    return calls
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_killed_at_every_call(tmp_path: Path, pattern: str, early: bool) -> None:
+    deleted = PATTERNS[pattern]
+    calls = count(tmp_path, deleted, early=early)
+    assert calls >= 4
+    outcomes = set()
+    for at in range(1, calls + 1):
+        for torn in (False, True):
+            scene = Scene(tmp_path, deleted, early=early)
+            scene.files.arm(at, torn=torn)
+            with pytest.raises(Killed):
+                scene.drop.commit(deleted, ())
+            scene.files.bury()
+            if at % 2 == torn or pattern == "middle":
+                scene.deliver(LATE)
+            shown = scene.look()
+            assert shown in (scene.old, scene.new)
+            outcomes.add(shown == scene.new)
+            scene.clean()
+    assert outcomes == {False, True}
+
+
+def fails(scene: Scene) -> MaildropError | None:
+    try:
+        scene.drop.commit(scene.deleted, ())
+    except MaildropError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("code", "sticky"), [(errno.EIO, False), (errno.ENOSPC, True), (errno.EDQUOT, False)]
+)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_errors_at_every_call(tmp_path: Path, pattern: str, sticky: bool, code: int) -> None:
+    deleted = PATTERNS[pattern]
+    for at in range(1, count(tmp_path, deleted, early=True) + 1):
+        scene = Scene(tmp_path, deleted, early=True)
+        scene.files.arm(at, error=code, sticky=sticky)
+        failure = fails(scene)
+        assert failure is None or f"{len(deleted)} messages" in failure.detail or "locking" in failure.detail
+        scene.files.arm()
+        scene.drop.close()
+        scene.files.bury()
+        scene.deliver(LATE)
+        shown = scene.look()
+        assert shown == scene.new if failure is None else shown in (scene.old, scene.new)
+        scene.clean()
+
+
+def test_killed_again_during_recovery(tmp_path: Path) -> None:
+    deleted = [2, 5]
+    for first in range(5, count(tmp_path, deleted, early=False) + 1, 2):
+        second = 0
+        killed = True
+        while killed:
+            second += 1
+            scene = Scene(tmp_path, deleted, early=False)
+            scene.files.arm(first, torn=True)
+            with pytest.raises(Killed):
+                scene.drop.commit(deleted, ())
+            scene.files.bury()
+            scene.deliver(EARLY)
+            files = FaultyFiles()
+            files.arm(second, torn=second % 2 == 0)
+            try:
+                mbox_driver(files).open(str(scene.path), identity()).close()
+                killed = False
+            except Killed:
+                pass
+            files.bury()
+            scene.deliver(LATE)
+            assert scene.look() in (scene.old, scene.new)
+            scene.clean()
+
+
+def test_no_room_for_the_journal_leaves_the_mailbox_whole(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, [0], early=False)
+    scene.files.arm(3, error=errno.ENOSPC, sticky=True)
+    with pytest.raises(MaildropError, match="were not removed"):
+        scene.drop.commit([0], ())
+    scene.files.arm()
+    scene.drop.commit([0], ())
+    scene.drop.close()
+    assert scene.look() == scene.new
+
+
+def test_mode_and_owner_stay(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, [1], early=False)
+    scene.path.chmod(0o660)
+    before = scene.path.stat()
+    scene.drop.commit([1], ())
+    scene.drop.close()
+    after = scene.path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid, after.st_nlink) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+        1,
+    )
+
+
+def test_the_default_window_gives_the_same(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, [1, 3], early=True)
+    drop = scene.drop
+    drop.close()
+    drop = mbox_driver().open(str(scene.path), identity())
+    drop.commit([1, 3], ())
+    drop.close()
+    assert scene.look() == scene.new
+
+
+def interrupted(folder: Path) -> Scene:
+    """Return a scene whose journal holds a window."""
+    scene = Scene(folder, [0], early=False)
+    scene.files.arm(12)
+    with pytest.raises(Killed):
+        scene.drop.commit([0], ())
+    scene.files.bury()
+    assert (folder / ".luser.pypop3d-journal").exists()
+    return scene
+
+
+@pytest.mark.parametrize("how", ["replaced", "cut"])
+def test_a_journal_of_another_mailbox_is_put_aside(tmp_path: Path, how: str) -> None:
+    scene = interrupted(tmp_path)
+    octets = mbox(MESSAGES[:2])
+    if how == "replaced":
+        other = tmp_path / "other"
+        other.write_bytes(octets)
+        other.rename(scene.path)
+    else:
+        scene.path.write_bytes(octets)
+    log = Recorder()
+    drop = mbox_driver(log=log).open(str(scene.path), identity())
+    assert bodies(drop) == [to_wire(m) for m in MESSAGES[:2]]
+    drop.close()
+    assert scene.path.read_bytes() == octets
+    assert any("salvage" in name for name in os.listdir(tmp_path))
+    assert any("rewritten by another program" in line for line in log.lines)
+
+
+def test_a_damaged_journal_never_harms(tmp_path: Path) -> None:
+    """Whatever octet flips in the journal's slots, the mailbox is completed or the damage is noticed."""
+    scene = interrupted(tmp_path)
+    journal = tmp_path / ".luser.pypop3d-journal"
+    good, box = journal.read_bytes(), scene.path.read_bytes()
+    for at in range(0, len(good), 9):
+        (tmp_path / "luser.lock").unlink(missing_ok=True)
+        journal.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        scene.path.write_bytes(box)
+        mbox_driver().open(str(scene.path), identity()).close()
+        assert not journal.exists()
+        kept = scene.path.read_bytes()
+        assert all(message in kept for message in MESSAGES[1:])
+
+
+def test_the_newest_whole_record_counts(tmp_path: Path) -> None:
+    files = FaultyFiles()
+    box = str(tmp_path / "box")
+    plan = Plan(64, 1000, ((10, 20), (30, 40)))
+    journal = Journal.create(files, box, identity(), plan)
+    assert journal.latest() is None
+    for n in range(5):
+        journal.put(Record(State.WINDOW, 1, 1000, 900, n, n, b"x" * n))
+    journal.close()
+    again = Journal.load(files, box, identity())
+    assert again is not None
+    assert again.plan == plan
+    newest = again.latest()
+    assert newest == Record(State.WINDOW, 1, 1000, 900, 4, 4, b"xxxx")
+    files.arm(1, torn=True)
+    with pytest.raises(Killed):
+        again.put(Record(State.NEWLINES, 1, 1000, 900))
+    files.bury()
+    third = Journal.load(FaultyFiles(), box, identity())
+    assert third is not None
+    assert third.latest() == newest
+    third.close()
+
+
+def test_a_plan_goes_on_with_new_mail() -> None:
+    plan = Plan(64, 1000, ((10, 20), (30, 40)))
+    assert list(plan.rest(15, 1100)) == [(15, 20), (30, 40), (1000, 1100)]
+    assert list(plan.rest(1000, 1000)) == []
+    assert list(plan.rest(1050, 1100)) == [(1050, 1100)]
+
+
+def test_helper_files_have_names_of_their_own() -> None:
+    assert beside("/d/box", "lock") == "/d/.box.pypop3d-lock"
+    long = beside("/d/" + "x" * 255, "lock")
+    assert len(os.path.basename(long)) < 255
+    assert long != beside("/d/" + "x" * 254, "lock")
