@@ -132,8 +132,8 @@ class FakeServer:
     def cursor(self) -> FakeServer:
         return self
 
-    def execute(self, _sql: str, names: tuple[str, ...]) -> None:
-        assert names == ("klient1.pl", "luser")
+    def execute(self, _sql: str, names: dict[str, str]) -> None:
+        assert names == {"domain_name": "klient1.pl", "local_part": "luser"}
         if self.failures:
             failure = self.failures.pop(0)
             if isinstance(failure, TimeoutError):

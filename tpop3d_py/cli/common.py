@@ -17,7 +17,7 @@ from typing import NoReturn
 from tpop3d_py import __version__
 from tpop3d_py.config import ConfigError, load
 from tpop3d_py.directory.engine import Directory, DirectorySettings, make_engine
-from tpop3d_py.directory.errors import DirectoryError
+from tpop3d_py.directory.errors import DirectoryError, Refused
 from tpop3d_py.log import printable
 
 DEFAULT_CONFIG = "/etc/vmail/vmail.conf"
@@ -113,14 +113,23 @@ def read_settings(config: str | None) -> DirectorySettings:
     return load(path, [DirectorySettings]).get(DirectorySettings)
 
 
-def confirmed(program: str, question: str, yes: bool) -> bool:
-    """Ask before something is lost; without a terminal only ``--yes`` is an answer."""
+def confirm(question: str, what: str, yes: bool) -> None:
+    """Ask before something is lost; without a terminal only ``--yes`` is an answer.
+
+    Raises:
+        Refused: the answer is no, or nobody can be asked.
+    """
     if yes:
-        return True
-    if not sys.stdin.isatty():
-        print(f"{program}: not asked, because there is no terminal; use --yes", file=sys.stderr)
-        return False
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        return
+    if not has_terminal():
+        raise Refused(f"{what} was not deleted: there is no terminal to ask at; use --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Refused(f"{what} was not deleted")
+
+
+def has_terminal() -> bool:
+    """Tell whether somebody sits there who can be asked."""
+    return sys.stdin.isatty()
 
 
 def _prepare_streams() -> None:

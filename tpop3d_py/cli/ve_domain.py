@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from tpop3d_py.cli import common
 from tpop3d_py.directory import operations
 from tpop3d_py.directory.engine import Directory
-from tpop3d_py.directory.errors import Refused
 from tpop3d_py.directory.operations import AddedDomain
 from tpop3d_py.log import printable
 
@@ -97,8 +96,7 @@ def _delete(directory: Directory, arguments: argparse.Namespace) -> None:
         f"Delete domain '{printable(domain.name)}' with {domain.popboxes} popbox(es) "
         f"and {domain.forwarders} forwarder(s)?"
     )
-    if not common.confirmed("VE-domain", question, arguments.yes):
-        raise Refused(f"domain '{printable(domain.name)}' was not deleted")
+    common.confirm(question, f"domain '{printable(domain.name)}'", arguments.yes)
     gone = operations.delete_domain(directory, arguments.domain)
     print(
         f"Deleted domain '{printable(gone.name)}', {gone.popboxes} popbox(es), {gone.forwarders} forwarder(s)"

@@ -57,7 +57,7 @@ def _password(word: str | None) -> str:
         if sys.stderr.isatty():
             print("VE-passwd: others can see this password in ps; leave it out to be asked", file=sys.stderr)
         return str(word)
-    if word is None and sys.stdin.isatty():
+    if word is None and common.has_terminal():
         return _asked()
     return _read()
 

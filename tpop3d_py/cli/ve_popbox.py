@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from tpop3d_py.cli import common
 from tpop3d_py.directory import operations
 from tpop3d_py.directory.engine import Directory
-from tpop3d_py.directory.errors import Refused
 from tpop3d_py.log import printable
 
 _EXAMPLES = """\
@@ -86,8 +85,8 @@ def _show(directory: Directory, arguments: argparse.Namespace) -> None:
 
 def _delete(directory: Directory, arguments: argparse.Namespace) -> None:
     box = operations.show_popbox(directory, arguments.domain, arguments.local_part)
-    if not common.confirmed("VE-popbox", f"Delete box '{printable(box.address)}'?", arguments.yes):
-        raise Refused(f"box '{printable(box.address)}' was not deleted")
+    what = f"box '{printable(box.address)}'"
+    common.confirm(f"Delete {what}?", what, arguments.yes)
     gone = operations.delete_popbox(directory, arguments.domain, arguments.local_part)
     print(f"Deleted box '{printable(gone.address)}'")
     if gone.path:

@@ -197,6 +197,8 @@ def _mysql_engine(url: URL, password: bytes | None, seconds: float) -> Engine:
         "read_timeout": seconds,
         "write_timeout": seconds,
     }
+    if "unix_socket" in url.query:
+        arguments["ssl_disabled"] = True  # nothing to hide from, and loading the machine's CAs takes 15 ms
     if password is None and url.password is not None:
         password = str(url.password).encode("utf-8")
     if password is not None:

@@ -60,9 +60,8 @@ class LoginLookup:
         self._connection: Any = None
         compiled = statements.login().compile(dialect=engine.dialect)
         self._sql = str(compiled)
-        # Both dialects take parameters by position, in an order only the compiler knows.
-        self._order = tuple(compiled.positiontup or ("domain_name", "local_part"))
-        assert set(self._order) == {"domain_name", "local_part"}
+        # SQLite takes parameters by position, in an order only the compiler knows; PyMySQL by name.
+        self._order = compiled.positiontup
 
     def find(self, local_part: str, domain: str) -> LoginRow | None:
         """Find a box; capitals in either name are folded (ASCII only).
@@ -74,10 +73,9 @@ class LoginLookup:
         local_part, domain = local_part.translate(_CAPITALS), domain.translate(_CAPITALS)
         if not (_askable(local_part) and _askable(domain)):
             return None
-        names = {"local_part": local_part, "domain_name": domain}
         rows = [
             LoginRow(*(value or "" for value in row[2:]))
-            for row in self._ask(tuple(names[name] for name in self._order))
+            for row in self._ask(self._bound({"local_part": local_part, "domain_name": domain}))
             if row[0].translate(_CAPITALS) == local_part and row[1].translate(_CAPITALS) == domain
         ]
         if len(rows) > 1:
@@ -93,7 +91,10 @@ class LoginLookup:
             with contextlib.suppress(self._engine.dialect.loaded_dbapi.Error):
                 connection.close()
 
-    def _ask(self, names: tuple[str, ...]) -> Any:
+    def _bound(self, names: dict[str, str]) -> dict[str, str] | tuple[str, ...]:
+        return names if self._order is None else tuple(names[name] for name in self._order)
+
+    def _ask(self, names: dict[str, str] | tuple[str, ...]) -> Any:
         error_class = self._engine.dialect.loaded_dbapi.Error
         idle = self._connection is not None
         try:
@@ -108,7 +109,7 @@ class LoginLookup:
             self.close()
             raise self._unavailable(error) from error
 
-    def _execute(self, names: tuple[str, ...]) -> Any:
+    def _execute(self, names: dict[str, str] | tuple[str, ...]) -> Any:
         if self._connection is None:
             self._connection = self._connect()
         cursor = self._connection.cursor()

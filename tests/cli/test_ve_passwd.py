@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import sqlite3
+import sys
+
+import pytest
+
+from tests.cli.shell import Shell
+from tpop3d_py.cli import common
+
+
+def _stored(shell: Shell) -> str | None:
+    (value,) = (
+        sqlite3.connect(shell.folder / "vmail.db").execute("SELECT password_hash FROM popbox").fetchone()
+    )
+    return None if value is None else str(value)
+
+
+@pytest.mark.parametrize("words", [["-"], []])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\nsecond line\n"])
+def test_a_password_is_the_first_line_of_standard_input(klient1: Shell, words: list[str], end: bytes) -> None:
+    outcome = klient1("VE-passwd luser@klient1.pl", *words, stdin=" zażółć # ".encode() + end)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "Done\n", "")
+    assert _stored(klient1) == "{test} zażółć # "
+
+
+def test_a_prompt_asks_twice(klient1: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "has_terminal", lambda: True)
+    answers = ["one", "two", "one", "one"]
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: answers.pop(0))
+    assert "differ" in klient1.refuses("VE-passwd luser@klient1.pl")
+    assert klient1("VE-passwd luser@klient1.pl").out == "Done\n"
+    assert _stored(klient1) == "{test}one"
+    assert answers == []
+
+
+def test_end_of_input_at_the_prompt_changes_nothing(klient1: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(common, "has_terminal", lambda: True)
+    monkeypatch.setattr("getpass.getpass", gone)
+    outcome = klient1("VE-passwd luser@klient1.pl")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert _stored(klient1) is None
+
+
+def test_a_password_on_the_command_line_earns_a_word_on_a_terminal(
+    klient1: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    outcome = klient1("VE-passwd klient1.pl haslo_domeny")
+    assert outcome.out == "Done.\n"
+    assert "ps" in outcome.err
+    assert "haslo" not in outcome.err
+
+
+@pytest.mark.parametrize("password", ["", "a\nb", "a\0b", "a\r", "x" * 249, "a\udcff"])
+def test_an_unusable_password_is_refused_and_not_shown(klient1: Shell, password: str) -> None:
+    for name in ("luser@klient1.pl", "klient1.pl"):
+        error = klient1.refuses(f"VE-passwd {name}", password)
+        assert "password" in error
+        assert "xxx" not in error
+
+
+@pytest.mark.parametrize("octets", [b"", b"\n", b"a\0b\n", b"\xff\n", b"a" * 5000])
+def test_unusable_input_is_refused(klient1: Shell, octets: bytes) -> None:
+    klient1.refuses("VE-passwd luser@klient1.pl -", stdin=octets)
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody@klient1.pl", "luser@klient2.pl", "@klient1.pl", "luser@", "a@b@klient1.pl", "x.pl"]
+)
+def test_an_unknown_name_is_refused(klient1: Shell, name: str) -> None:
+    klient1.refuses("VE-passwd", name, "secret")
