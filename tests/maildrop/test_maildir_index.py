@@ -94,7 +94,7 @@ def test_a_foreign_index_is_not_read(path: str, monkeypatch: pytest.MonkeyPatch)
     opened(path)
     mine = os.getuid()
     assert len(maildir_index.load(Files(), path, mine)) == 6
-    # The process's own files and the mailbox owner's are believed; seen as somebody else, this one is neither.
+    # The process's own files and the mailbox owner's are believed; to somebody else this is neither.
     monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
     assert len(maildir_index.load(Files(), path, mine)) == 6
     assert maildir_index.load(Files(), path, mine + 1) == {}

@@ -144,6 +144,7 @@ class Scanner:
         self._files = files
         self._log = log
         self._path = path
+        self._folder = os.fsencode(path) + b"/"
         self._known = known
 
     def scan(self) -> Snapshot:
@@ -165,7 +166,7 @@ class Scanner:
         return Snapshot(entries, before if now_ns and is_settled(before, now_ns) else None)
 
     def _entry(self, place: bytes) -> Entry | None:
-        full = os.fsencode(self._path) + b"/" + place
+        full = self._folder + place
         try:
             st = os.lstat(full)
             if not stat.S_ISREG(st.st_mode):
