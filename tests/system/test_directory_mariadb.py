@@ -334,3 +334,12 @@ def test_a_failed_insert_leaves_no_directory(mariadb: Mariadb, directory: Direct
     with pytest.raises((Refused, DirectoryUnavailable)):
         operations.add_domain(directory, "klient1.pl")
     assert os.listdir(tmp_path / "SERVERS") == []
+
+
+def test_a_missing_database_or_table_says_what_to_do(mariadb: Mariadb) -> None:
+    url = make_url(mariadb.url("missing"))
+    with pytest.raises(DirectoryUnavailable, match="vmail db init"):
+        LoginLookup(engine_for(url)).find("luser", "klient1.pl")
+    mariadb.execute("DROP DATABASE missing")
+    with pytest.raises(DirectoryUnavailable, match=r"Unknown database 'missing'.*database\.sql"):
+        migrations.status(engine_for(url))

@@ -87,7 +87,7 @@ def guarded(program: str, work: Callable[[], None]) -> int:
             print(f"{program}: {line}", file=sys.stderr)
         return FAILED
     except (KeyboardInterrupt, EOFError):
-        print(f"\n{program}: interrupted; nothing was changed", file=sys.stderr)
+        print(f"\n{program}: interrupted", file=sys.stderr)
         return FAILED
     except BrokenPipeError:
         # The reader of our output left.  Python would complain again when it flushes at exit.

@@ -38,6 +38,8 @@ ANSWER_SECONDS = 1.5
 
 _MYSQL = ("mysql", "mariadb")
 _WRITING = "vmail_writing"
+#: Error numbers of the server.
+_NO_DATABASE, _NO_TABLE = 1049, 1146
 #: Where Debian's MariaDB listens for local programs.
 _SOCKET = "/run/mysqld/mysqld.sock"
 
@@ -274,8 +276,11 @@ def unavailable(engine: Engine, error: Exception) -> DirectoryUnavailable:
     cause: object = error.orig if isinstance(error, DBAPIError) else error
     arguments = getattr(cause, "args", ())
     text = str(arguments[-1] if arguments else cause)
-    if "no such table" in text or (arguments and arguments[0] == 1146):
+    number = arguments[0] if arguments else None
+    if "no such table" in text or number == _NO_TABLE:
         text += "; has 'vmail db init' been run?"
+    if number == _NO_DATABASE:
+        text += "; create it first, see sql/mariadb/database.sql"
     return DirectoryUnavailable(f"directory {location(engine)}: {printable(' '.join(text.split()))}")
 
 
