@@ -9,8 +9,8 @@ writable folder.  Layout::
     slot 1: the same
 
 The plan never changes; a record says how far its execution came.  Records go to the slots in turn, so a
-torn write damages the older one only.  All space is reserved and on the disk before the first record, so
-a disk that fills up later cannot stop an expunge half way.
+torn write damages the older one only.  All space is reserved before the first record, so a disk
+that fills up later cannot stop an expunge half way.
 
 When things fail: `OSError` goes up.  A file that holds no whole plan or no whole record reads as None:
 nothing had been done under it.
@@ -105,7 +105,9 @@ class Journal:
 
     @classmethod
     def create(cls, files: Files, mailbox: str, identity: Identity, plan: Plan) -> Journal:
-        """Make a journal for a plan, all its space reserved and on the disk.
+        """Make a journal for a plan, all its space reserved and its name on the disk.
+
+        Its octets get there with the first record, whose `put` waits before the mailbox is touched.
 
         Raises:
             OSError: there is no room, or the folder cannot be written; nothing is left behind.
@@ -117,7 +119,6 @@ class Journal:
             give_to(files, fd, identity.uid, identity.gid)
             files.fallocate(fd, journal._start + 2 * journal._stride)
             write_all(files, fd, _encode(plan), 0)
-            files.fsync(fd)
             sync_folder(files, os.path.dirname(path))
         except OSError:
             files.close(fd)
