@@ -119,7 +119,7 @@ class Exim:
         recipients = list(recipients)
         with self.smtp("127.0.0.2") as client:
             text = f"From: <{sender}>\r\nTo: <{recipients[0]}>\r\nSubject: test\r\n\r\n{body}"
-            refused = client.sendmail(sender, recipients, text)
+            refused = client.sendmail(sender, recipients, text.encode())
             if refused:
                 raise smtplib.SMTPRecipientsRefused(refused)
 
