@@ -244,6 +244,9 @@ def test_an_original_database_works_before_the_upgrade(mariadb: Mariadb, tmp_pat
         assert mariadb.execute(sql, alike, database="unadopted")[0][0] == 1 or "É" in alike
         assert lookup.find(alike, "klient1.pl") is None
         assert lookup.find("luser", alike) is None
+    # A name that latin1 cannot write is nobody's; the server calls it an error.
+    assert lookup.find("łuser", "klient1.pl") is None
+    assert lookup.find("luser", "łódź.pl") is None
     assert operations.list_domains(directory) == ["klient1.pl", "klient2.pl"]
     assert [box.address for box in operations.list_popboxes(directory, "klient2.pl")] == ["o'hara@klient2.pl"]
     operations.add_domain(directory, "klient3.pl")

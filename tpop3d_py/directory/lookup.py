@@ -33,6 +33,7 @@ _LONGEST_NAME = 255
 _CAPITALS = {ord(c): ord(c) + 32 for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 #: PyMySQL: "server has gone away" and "lost connection"; said of idle connections the server has closed.
 _GONE = (2006, 2013)
+_ILLEGAL_MIX_OF_COLLATIONS = 1267
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,8 @@ class LoginLookup:
             return self._execute(names)
         except (SQLAlchemyError, error_class) as error:
             self.close()
+            if _cannot_exist(error):
+                return ()
             if not (idle and _closed_by_server(error)):
                 raise self._unavailable(error) from error
         try:
@@ -135,6 +138,14 @@ class LoginLookup:
 def _askable(name: str) -> bool:
     """Tell whether a name can be in a row; others are not worth a query, or cannot be sent."""
     return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+
+
+def _cannot_exist(error: Exception) -> bool:
+    """Tell whether the server says that the name cannot be written in the tables' character set.
+
+    An original database in latin1 says so of ``łuser``.  No row can have such a name, which is an answer.
+    """
+    return bool(error.args) and error.args[0] == _ILLEGAL_MIX_OF_COLLATIONS
 
 
 def _closed_by_server(error: Exception) -> bool:
