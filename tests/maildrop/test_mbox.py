@@ -302,3 +302,18 @@ def test_nothing_deleted_changes_nothing(box: Path) -> None:
     after = box.stat()
     assert before == after
     drop.close()
+
+
+@pytest.mark.parametrize("messages", [[mail(7), *MESSAGES[1:]], MESSAGES[1:], [*MESSAGES, mail(9)], []])
+def test_identifiers_do_not_depend_on_memory(box: Path, messages: list[bytes]) -> None:
+    driver = mbox_driver()
+    drop = driver.open(str(box), identity())
+    assert len(drop.uids) == 4
+    drop.close()
+    box.write_bytes(mbox(messages))
+    remembering, fresh = [], []
+    for found, where in ((remembering, driver), (fresh, mbox_driver())):
+        drop = where.open(str(box), identity())
+        found.extend(drop.uids)
+        drop.close()
+    assert remembering == fresh

@@ -186,7 +186,7 @@ def test_every_state_after_a_power_cut(tmp_path: Path, deleted: list[int], late:
 @pytest.mark.parametrize("late", [False, True])
 def test_every_state_after_a_second_power_cut(tmp_path: Path, late: bool) -> None:
     scene = Scene(tmp_path, [0, 3], [LATE] if late else [])
-    for first in [disk for disk in scene.states if disk.has_journal][::5]:
+    for first in [disk for disk in scene.states if disk.has_journal]:
         found = scene.set(first)
         for second in set(states(scene.film_recovery(), found)):
             scene.restore(second)
