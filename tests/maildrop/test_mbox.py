@@ -311,7 +311,8 @@ def test_identifiers_do_not_depend_on_memory(box: Path, messages: list[bytes]) -
     assert len(drop.uids) == 4
     drop.close()
     box.write_bytes(mbox(messages))
-    remembering, fresh = [], []
+    remembering: list[bytes] = []
+    fresh: list[bytes] = []
     for found, where in ((remembering, driver), (fresh, mbox_driver())):
         drop = where.open(str(box), identity())
         found.extend(drop.uids)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 
 from tpop3d_py.contracts import MaildropError, Reason
 from tpop3d_py.log import printable
@@ -145,3 +146,25 @@ def unusable(error: OSError, path: str, doing: str) -> MaildropError:
     """
     reason = Reason.UNAVAILABLE if error.errno in _TEMPORARY else Reason.MAILBOX
     return MaildropError(reason, f"{doing} {printable(path)}: {error.strerror or error}")
+
+
+def check_owned_file(st: os.stat_result, path: str, uid: int) -> None:
+    """Refuse a mailbox file that is not regular, has a second name, or belongs to somebody else.
+
+    Args:
+        st: what `lstat` or `fstat` said of it.
+        path: the mailbox.
+        uid: who must own it.
+
+    Raises:
+        MaildropError: MAILBOX; nothing was changed.
+    """
+    wrong = ""
+    if not stat.S_ISREG(st.st_mode):
+        wrong = "is not a regular file"
+    elif st.st_nlink != 1:
+        wrong = f"has {st.st_nlink} links"
+    elif st.st_uid != uid:
+        wrong = f"belongs to uid {st.st_uid}, not {uid}"
+    if wrong:
+        raise MaildropError(Reason.MAILBOX, f"mailbox {printable(path)} {wrong}")

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import time
 import zlib
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.body import StoredBody
 from tpop3d_py.maildrop.columns import Cache, Octets
 from tpop3d_py.maildrop.expunge import Mailbox, expunge, recover
-from tpop3d_py.maildrop.files import Files, beside, read_all, unusable
+from tpop3d_py.maildrop.files import Files, beside, check_owned_file, read_all, unusable
 from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, Method, MtaLock, SessionLock
 from tpop3d_py.maildrop.mbox_scan import MboxSnapshot, NotMboxError, scan
 from tpop3d_py.maildrop.uidl import mbox_digest, mbox_uids
@@ -96,7 +95,7 @@ class Mbox:
         self._session: SessionLock | None = None
         self._snapshot: MboxSnapshot | None = None
         # A look at the name first: opening a device may do something.
-        _check_file(os.lstat(path), path, identity)
+        check_owned_file(os.lstat(path), path, identity.uid)
         self._mailbox = Mailbox(driver.files, path, driver.files.open(path, os.O_RDWR), identity)
 
     @property
@@ -134,7 +133,7 @@ class Mbox:
             OSError: something cannot be read or written.
             MaildropError: the mailbox is locked or unfit.
         """
-        _check_file(os.fstat(self._mailbox.fd), self._path, self._identity)
+        check_owned_file(os.fstat(self._mailbox.fd), self._path, self._identity.uid)
         files = self._driver.files
         self._session = SessionLock(files, self._path, self._mailbox.fd, self._identity)
         if self._session.left_behind or os.path.lexists(beside(self._path, "journal")):
@@ -300,15 +299,3 @@ class MboxSource:
 
     def close(self) -> None:
         """Do nothing: the file belongs to the session."""
-
-
-def _check_file(st: os.stat_result, path: str, identity: Identity) -> None:
-    wrong = ""
-    if not stat.S_ISREG(st.st_mode):
-        wrong = "is not a regular file"
-    elif st.st_nlink != 1:
-        wrong = f"has {st.st_nlink} links"
-    elif st.st_uid != identity.uid:
-        wrong = f"belongs to uid {st.st_uid}, not {identity.uid}"
-    if wrong:
-        raise MaildropError(Reason.MAILBOX, f"mailbox {printable(path)} {wrong}")
