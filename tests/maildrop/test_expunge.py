@@ -11,8 +11,6 @@ import pytest
 
 from tests.maildrop.kit import FaultyFiles, Killed, Recorder, bodies, identity, mail, mbox, mbox_driver
 from tpop3d_py.contracts import MaildropError
-from tpop3d_py.maildrop.files import beside
-from tpop3d_py.maildrop.journal import Journal, Plan, Record, State
 from tpop3d_py.maildrop.wire import to_wire
 
 MESSAGES = [mail(n, 1 + n * 3 % 5) for n in range(7)]
@@ -242,41 +240,3 @@ def test_a_damaged_journal_never_harms(tmp_path: Path) -> None:
         assert not journal.exists()
         kept = scene.path.read_bytes()
         assert all(message in kept for message in MESSAGES[1:])
-
-
-def test_the_newest_whole_record_counts(tmp_path: Path) -> None:
-    files = FaultyFiles()
-    box = str(tmp_path / "box")
-    plan = Plan(64, 1000, ((10, 20), (30, 40)))
-    journal = Journal.create(files, box, identity(), plan)
-    assert journal.latest() is None
-    for n in range(5):
-        journal.put(Record(State.WINDOW, 1, 1000, 900, n, n, b"x" * n))
-    journal.close()
-    again = Journal.load(files, box, identity())
-    assert again is not None
-    assert again.plan == plan
-    newest = again.latest()
-    assert newest == Record(State.WINDOW, 1, 1000, 900, 4, 4, b"xxxx")
-    files.arm(1, torn=True)
-    with pytest.raises(Killed):
-        again.put(Record(State.NEWLINES, 1, 1000, 900))
-    files.bury()
-    third = Journal.load(FaultyFiles(), box, identity())
-    assert third is not None
-    assert third.latest() == newest
-    third.close()
-
-
-def test_a_plan_goes_on_with_new_mail() -> None:
-    plan = Plan(64, 1000, ((10, 20), (30, 40)))
-    assert list(plan.rest(15, 1100)) == [(15, 20), (30, 40), (1000, 1100)]
-    assert list(plan.rest(1000, 1000)) == []
-    assert list(plan.rest(1050, 1100)) == [(1050, 1100)]
-
-
-def test_helper_files_have_names_of_their_own() -> None:
-    assert beside("/d/box", "lock") == "/d/.box.pypop3d-lock"
-    long = beside("/d/" + "x" * 255, "lock")
-    assert len(os.path.basename(long)) < 255
-    assert long != beside("/d/" + "x" * 254, "lock")
