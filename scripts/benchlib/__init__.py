@@ -1,0 +1,1 @@
+"""What scripts/bench consists of: mail and accounts, servers, load, meters, report."""
