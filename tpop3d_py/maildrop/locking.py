@@ -71,7 +71,6 @@ class SessionLock:
         self._files = files
         self._mailbox = mailbox
         self._fd: int | None = None
-        self._stamped = False
         self.status = self._acquire(mailbox_fd, identity)
 
     @property
@@ -91,11 +90,14 @@ class SessionLock:
             self._fd = None
 
     def stamp(self) -> None:
-        """Write our pid into the lock file, for whoever looks at the dotlock; not needed for correctness."""
-        if self._fd is not None and not self._stamped:
+        """Write our pid into the lock file, for whoever looks at the dotlock.
+
+        Every dotlock gets a new stamp: the file may be old, and programs that judge a dotlock by its mtime
+        would take a fresh one for stale.
+        """
+        if self._fd is not None:
             with contextlib.suppress(OSError):  # a full disk: an empty lock file locks as well
                 self._files.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
-            self._stamped = True
 
     def _acquire(self, mailbox_fd: int, identity: Identity) -> os.stat_result | None:
         for _ in range(_RETRIES):
