@@ -30,6 +30,7 @@ from benchlib.load import PASSWORD
 from tests.system.support.mariadb import PASSWORD as SQL_PASSWORD
 from tests.system.support.mariadb import USER as SQL_USER
 from tests.system.support.mariadb import Mariadb
+from tests.system.support.processes import CHECKOUT
 from tpop3d_py.auth.passwords import make_hash
 
 DATABASE = "virtualemail"
@@ -166,8 +167,8 @@ def _write_configuration(host: Mailhost, url: URL) -> None:
 
 def _make_accounts(host: Mailhost, url: URL) -> None:
     """Create the schema with our own command and the accounts in bulk."""
-    command = [str(Path(sys.executable).with_name("vmail")), "db", "init"]
-    environment = {**os.environ, "VMAIL_CONFIG": str(host.vmail_conf)}
+    command = [sys.executable, "-c", "from tpop3d_py.cli.vmail import main; main()", "db", "init"]
+    environment = {**os.environ, "VMAIL_CONFIG": str(host.vmail_conf), "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"vmail db init failed:\n{done.stdout}{done.stderr}")
