@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tpop3d_py.auth.drivers import mysql
 from tpop3d_py.auth.drivers.mysql import SERVER, MysqlSettings
+from tpop3d_py.directory import engine
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,15 @@ def test_the_server(text: str, url: str) -> None:
 
 
 def test_localhost_is_the_socket_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = MysqlSettings(database="virtualemail", username="vmail", password="sekret")
-    monkeypatch.setattr(mysql, "DEFAULT_SOCKET", "/dev/null")
-    assert settings.url().query == {"unix_socket": "/dev/null"}
-    monkeypatch.setattr(mysql, "DEFAULT_SOCKET", "/nonexistent")
-    assert settings.url().host == "localhost"
-    assert settings.password_octets() == b"sekret"
+    url = MysqlSettings(database="virtualemail", username="vmail").url()
+    monkeypatch.setattr(engine, "_SOCKET", "/dev/null")
+    assert engine.engine_for(url).url.query == {"unix_socket": "/dev/null"}
+    monkeypatch.setattr(engine, "_SOCKET", "/nonexistent")
+    assert engine.engine_for(url).url.query == {}
+
+
+def test_the_password_is_octets() -> None:
+    assert MysqlSettings(password="zażółć").password_octets() == "zażółć".encode()
 
 
 @pytest.mark.parametrize("text", ["a b", "host:99999", "host:", "a/b", "host:port"])

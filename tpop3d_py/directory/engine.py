@@ -145,20 +145,21 @@ def make_engine(settings: DirectorySettings, *, answer_seconds: float = ANSWER_S
     password = None
     if settings.database_password_file is not None and not url.drivername.startswith("sqlite"):
         password = read_password(settings.database_password_file)
-    return engine_for(_local(url), password=password, answer_seconds=answer_seconds)
+    return engine_for(url, password=password, answer_seconds=answer_seconds)
 
 
 def engine_for(url: URL, *, password: bytes | None = None, answer_seconds: float = ANSWER_SECONDS) -> Engine:
     """Make an engine for a ``mysql+pymysql`` or ``sqlite`` URL; nothing is connected yet.
 
     Args:
-        url: may contain a password; that of SQLite has an absolute path.
+        url: may contain a password; that of SQLite has an absolute path; the host ``localhost`` means Debian's
+            socket where there is one.
         password: used instead of the one in the URL; as octets, because PyMySQL takes text for Latin-1.
         answer_seconds: how long one statement may take, or wait for a lock.
     """
     if url.drivername.startswith("sqlite"):
         return _sqlite_engine(url, answer_seconds)
-    return _mysql_engine(url, password, answer_seconds)
+    return _mysql_engine(_local(url), password, answer_seconds)
 
 
 def _local(url: URL) -> URL:

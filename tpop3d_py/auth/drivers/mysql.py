@@ -7,7 +7,6 @@ mailbox name with a final slash is a maildir, which is how both MTAs see it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from tpop3d_py.settings import BOOLEAN, TEXT, Kind, setting
 
 NAME = "mysql"
 
-#: Where Debian's MariaDB listens for "localhost", which MySQL's client library takes for the socket.
-DEFAULT_SOCKET = "/run/mysqld/mysqld.sock"
 _SERVER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -95,8 +92,6 @@ class MysqlSettings:
     def url(self) -> URL:
         """Name the database for SQLAlchemy."""
         server = self.hostname
-        if server.host == "localhost" and not server.port and os.path.exists(DEFAULT_SOCKET):
-            server = Server(socket=DEFAULT_SOCKET)
         query = {"unix_socket": server.socket} if server.socket else {}
         return URL.create(
             "mysql+pymysql",
