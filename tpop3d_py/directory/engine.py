@@ -152,7 +152,7 @@ def engine_for(url: URL, *, password: bytes | None = None, answer_seconds: float
     """Make an engine for a ``mysql+pymysql`` or ``sqlite`` URL; nothing is connected yet.
 
     Args:
-        url: may contain a password; that of SQLite has an absolute path; the host ``localhost`` means Debian's
+        url: may contain a password; SQLite's has an absolute path; the host ``localhost`` means Debian's
             socket where there is one.
         password: used instead of the one in the URL; as octets, because PyMySQL takes text for Latin-1.
         answer_seconds: how long one statement may take, or wait for a lock.
