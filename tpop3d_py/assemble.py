@@ -85,6 +85,7 @@ def serve(conf: Configuration, options: Options) -> int:
     for warning in conf.warnings:
         log.warning(warning)
     try:
+        privileges.check_account(server.run_as)  # now: after detach() nobody would hear of it
         authentication = assemble_chain(auth_settings(conf), log)
         doors = [_open_door(listener, server) for listener in server.listen_address]
         pid_file = PidFile(options.pid_file) if options.pid_file else None
@@ -138,10 +139,11 @@ def check(conf: Configuration) -> list[str]:
     """
     server = conf.get(ServerSettings)
     try:
+        privileges.check_account(server.run_as)
         authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
         for listener in server.listen_address:
             _tls_of(listener)
-    except (NoDrivers, DirectoryError) as error:
+    except (NoDrivers, DirectoryError, privileges.PrivilegeError) as error:
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None

@@ -21,6 +21,25 @@ class PrivilegeError(Exception):
     """Privileges cannot be given up as asked."""
 
 
+def check_account(user: str) -> pwd.struct_passwd | None:
+    """Find the account that `drop_for_good` would become; None when there is nothing to give up.
+
+    For a start that must still be able to say what is wrong, before it leaves the terminal.
+
+    Raises:
+        PrivilegeError: the account does not exist or is root.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise PrivilegeError(f"run-as: there is no Unix account {user!r}") from None
+    if account.pw_uid == 0:
+        raise PrivilegeError("run-as: mail is never served as root")
+    return account
+
+
 def drop_for_good(user: str, extra_groups: Iterable[int]) -> None:
     """Become a Unix user without any way back; does nothing but forbid new privileges when not root.
 
@@ -31,13 +50,8 @@ def drop_for_good(user: str, extra_groups: Iterable[int]) -> None:
     Raises:
         PrivilegeError: the account does not exist, is root, or something of root is left.
     """
-    if os.geteuid() == 0:
-        try:
-            account = pwd.getpwnam(user)
-        except KeyError:
-            raise PrivilegeError(f"run-as: there is no Unix account {user!r}") from None
-        if account.pw_uid == 0:
-            raise PrivilegeError("run-as: mail is never served as root")
+    account = check_account(user)
+    if account is not None:
         groups = {*os.getgrouplist(user, account.pw_gid), *extra_groups} - {0}
         os.setgroups(sorted(groups))
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
