@@ -6,13 +6,16 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tpop3d_py.contracts import Identity, Maildrop
 from tpop3d_py.log import Log
 from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.maildir import MaildirDriver
+from tpop3d_py.maildrop.maildir_options import MaildirOptions
 from tpop3d_py.maildrop.mbox import MboxDriver
+from tpop3d_py.maildrop.mbox_memory import MboxOptions
 
 FROM = b"From nadawca@x.pl Tue Jun 05 19:06:13 2001\n"
 
@@ -50,20 +53,18 @@ def age(path: str | Path, seconds: float = 10.0) -> None:
     os.utime(path, (then, then))
 
 
-def mbox_driver(files: Files | None = None, log: Log | None = None, **options: float | None) -> MboxDriver:
-    window = options.get("window")
+def mbox_driver(
+    files: Files | None = None, log: Log | None = None, *, timeout: float = 0.0, **options: Any
+) -> MboxDriver:
     return MboxDriver(
-        files or Files(),
-        log or Recorder(),
-        Cache(1 << 20),
-        dotlock=True,
-        timeout=options.get("timeout") or 0.0,
-        window=None if window is None else int(window),
+        files or QuickFiles(), log or Recorder(), Cache(1 << 20), MboxOptions(timeout=timeout, **options)
     )
 
 
-def maildir_driver(files: Files | None = None, log: Log | None = None) -> MaildirDriver:
-    return MaildirDriver(files or Files(), log or Recorder(), Cache(1 << 20))
+def maildir_driver(
+    files: Files | None = None, log: Log | None = None, options: MaildirOptions | None = None
+) -> MaildirDriver:
+    return MaildirDriver(files or QuickFiles(), log or Recorder(), Cache(1 << 20), options)
 
 
 def make_maildir(path: Path, new: Iterable[bytes] = (), cur: Iterable[bytes] = ()) -> str:
@@ -98,6 +99,13 @@ def bodies(drop: Maildrop) -> list[bytes]:
 
 class Killed(BaseException):
     """The process is gone."""
+
+
+class QuickFiles(Files):
+    """Does everything but wait for the disk."""
+
+    def fsync(self, fd: int) -> None:
+        os.fstat(fd)
 
 
 class FaultyFiles(Files):
@@ -141,7 +149,7 @@ class FaultyFiles(Files):
             return True
         raise Killed
 
-    def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         if flags & os.O_CREAT and self._tick(needs_room=True):
             raise Killed
         fd = super().open(path, flags, mode)
@@ -190,6 +198,21 @@ class FaultyFiles(Files):
     def link(self, old: str, new: str) -> None:
         torn = self._tick(needs_room=True)
         super().link(old, new)
+        self._die(torn)
+
+    def mkdir(self, path: str, mode: int = 0o700) -> None:
+        torn = self._tick(needs_room=True)
+        super().mkdir(path, mode)
+        self._die(torn)
+
+    def rmdir(self, path: str) -> None:
+        torn = self._tick()
+        super().rmdir(path)
+        self._die(torn)
+
+    def utime(self, fd: int, ns: int) -> None:
+        torn = self._tick()
+        super().utime(fd, ns)
         self._die(torn)
 
     def _die(self, torn: bool) -> None:

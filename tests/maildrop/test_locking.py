@@ -14,7 +14,8 @@ from tests.maildrop.kit import FaultyFiles, Killed, Recorder, identity, mail, mb
 from tpop3d_py.contracts import MaildropError, Reason
 from tpop3d_py.maildrop import locking
 from tpop3d_py.maildrop.files import Files
-from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, MtaLock, SessionLock
+from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, MtaLock
+from tpop3d_py.maildrop.session_lock import SessionLock
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.maildrop.kit import FROM
+from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.uidl import maildir_uids, mbox_digest, mbox_uids
 
 CLEAN = re.compile(rb"[\x21-\x7e]{1,70}")
@@ -78,4 +79,4 @@ def test_crlf_headers() -> None:
 
 
 def test_twins_are_numbered_in_file_order() -> None:
-    assert list(mbox_uids([b"a", b"b", b"a", b"a"])) == [b"a", b"b", b"a-2", b"a-3"]
+    assert list(mbox_uids(Octets([b"a", b"b", b"a", b"a"]))) == [b"a", b"b", b"a-2", b"a-3"]

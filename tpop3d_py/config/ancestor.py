@@ -1,33 +1,20 @@
 """Directives of tpop3d 1.5 that this version knows but does not obey yet.
 
-They are mistakes, not warnings: a file that says ``apop-only: yes`` must not
-start a server that takes plain passwords.
+They are mistakes, not warnings: a file that says ``tcp-wrappers-name: pop`` must not
+start a server that lets everybody in.
 """
 
 from __future__ import annotations
 
 _NOT_YET = frozenset(
     {
-        "apop-only",
         "authcache-enable",
         "authcache-entry-lifetime",
         "authcache-use-client-host",
         "drac-server",
-        "lowercase-mailbox",
-        "maildir-evaluate-filename",
-        "maildir-exclusive-lock",
-        "maildir-ignore-folders",
-        "maildir-recursion",
-        "maildir-size-string",
-        "mailspool-index",
-        "no-commit-on-early-close",
         "onlogin-child-wait",
-        "permit-empty-password",
-        "permit-empty-passwords",
-        "tcp-send-buffer",
         "tcp-wrappers-name",
         "tls-no-bug-workarounds",
-        "uidl-style",
         "whoson-enable",
     }
 )

@@ -26,6 +26,29 @@ class Octets(Sequence[bytes]):
         self._blob = b"".join(parts)
         self._ends = array("I", accumulate(map(len, parts), initial=0))
 
+    @classmethod
+    def joined(cls, blob: bytes, ends: array[int]) -> Octets:
+        """Return the strings that lie end to end in `blob`; `ends` has a 0, then the end of each.
+
+        Raises:
+            ValueError: the ends do not fit the blob.
+        """
+        if ends.typecode != "I" or not ends or ends[0] or ends[-1] != len(blob):
+            raise ValueError("ends do not fit")
+        made = cls()
+        made._blob, made._ends = blob, ends
+        return made
+
+    @property
+    def blob(self) -> bytes:
+        """All strings, end to end."""
+        return self._blob
+
+    @property
+    def ends(self) -> array[int]:
+        """A 0, then the end of each string in `blob`."""
+        return self._ends
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 

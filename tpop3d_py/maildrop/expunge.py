@@ -12,6 +12,9 @@ deleted message, one `ftruncate` does it all, and no journal is needed.
 
 Mail that is appended meanwhile, also between a crash and its recovery, is part of what stays.
 
+On a disk without room for a journal the reserve serves as one; a deletion with more ranges than fit into it
+is done in several updates, from the end of the mailbox to its start.
+
 When things fail: before the first record the mailbox is untouched and the journal is removed; afterwards
 the journal stays and `recover` completes the work when the mailbox is next opened.  In both cases
 `OSError` goes up.
@@ -20,6 +23,7 @@ the journal stays and `recover` completes the work when the mailbox is next open
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -27,11 +31,13 @@ from collections.abc import Iterator, Sequence
 from tpop3d_py.contracts import Identity
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.files import Files, beside, read_all, sync_folder, write_all
-from tpop3d_py.maildrop.journal import Journal, Plan, Record, State
+from tpop3d_py.maildrop.journal import Journal, Plan, Record, State, capacity
+from tpop3d_py.maildrop.reserve import Reserve
 
 _LARGEST_WINDOW = 4 * 1024 * 1024
 _SMALLEST_WINDOW = 4 * 1024
 _FILL = 1024 * 1024
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Mailbox:
@@ -41,13 +47,20 @@ class Mailbox:
         path: its absolute path.
         fd: open for reading and writing.
         identity: its owner.
+        reserve: for a full disk.
     """
 
-    def __init__(self, files: Files, path: str, fd: int, identity: Identity) -> None:
+    def __init__(self, files: Files, path: str, fd: int, identity: Identity, reserve: Reserve) -> None:
         self.files = files
         self.path = path
         self.fd = fd
         self.identity = identity
+        self.reserve = reserve
+
+    @property
+    def journal(self) -> str:
+        """The path of the journal."""
+        return beside(self.path, "journal")
 
     def write(self, data: bytes, offset: int) -> None:
         """Write octets; they are on the disk after `sync`."""
@@ -74,6 +87,23 @@ def expunge(mailbox: Mailbox, doomed: Sequence[tuple[int, int]], window: int | N
     Raises:
         OSError: see the module.
     """
+    try:
+        _expunge(mailbox, doomed, window, None)
+    except OSError as error:
+        # A journal that exists has begun its work, or could not even be removed.
+        if error.errno not in _NO_ROOM or os.path.lexists(mailbox.journal):
+            raise
+        most = capacity(mailbox.reserve.size, _SMALLEST_WINDOW)
+        if not most:
+            raise
+        for end in range(len(doomed), 0, -most):
+            _expunge(mailbox, doomed[max(0, end - most) : end], window, error)
+
+
+def _expunge(
+    mailbox: Mailbox, doomed: Sequence[tuple[int, int]], window: int | None, no_room: OSError | None
+) -> None:
+    """Remove ranges in one update; with a journal on the reserve if there is no room for another."""
     st = os.fstat(mailbox.fd)
     first = doomed[0][0]
     ranges = tuple(_between(doomed, st.st_size))
@@ -81,8 +111,13 @@ def expunge(mailbox: Mailbox, doomed: Sequence[tuple[int, int]], window: int | N
     if not kept:
         mailbox.cut(first)
         return
-    plan = Plan(window or _window(mailbox.path, kept), st.st_size, ranges)
-    journal = Journal.create(mailbox.files, mailbox.path, mailbox.identity, plan)
+    nonce, files = os.urandom(16), mailbox.files
+    if no_room is None:
+        plan = Plan(window or _window(mailbox.path, kept), st.st_size, ranges, nonce)
+        journal = Journal.create(files, mailbox.path, mailbox.identity, plan)
+    else:
+        plan = Plan(window or _SMALLEST_WINDOW, st.st_size, ranges, nonce)
+        journal = Journal.on_reserve(mailbox.reserve, files, mailbox.path, plan, no_room)
     try:
         _Run(mailbox, journal).move(source=ranges[0][0], target=first, length=st.st_size)
     finally:
@@ -104,7 +139,7 @@ def recover(mailbox: Mailbox, log: Log) -> None:
     record = journal.latest() if journal is not None else None
     try:
         if journal is None or record is None:
-            mailbox.files.unlink(beside(mailbox.path, "journal"))
+            mailbox.reserve.release(mailbox.journal)
             log.notice(f"{name}: removed a journal under which nothing had been done")
         elif _was_replaced(os.fstat(mailbox.fd), record):
             saved = _put_aside(mailbox)
@@ -131,7 +166,7 @@ class _Run:
         self._begun = True
         length = os.fstat(self._mailbox.fd).st_size
         if record.state is State.TRUNCATE and not self._is_uncut(record, length):
-            self._journal.remove()
+            self._mailbox.reserve.release(self._mailbox.journal)
             return
         source, target = record.source, record.final
         if record.state is State.WINDOW:
@@ -164,7 +199,7 @@ class _Run:
         self._mailbox.sync()
         self._put(Record(State.TRUNCATE, self._inode, length, final, source=length))
         self._mailbox.cut(final)
-        self._journal.remove()
+        self._mailbox.reserve.release(self._mailbox.journal)
 
     def _put(self, record: Record) -> None:
         try:
@@ -173,7 +208,7 @@ class _Run:
             if not self._begun:
                 # The record may be torn or whole; without its file nothing was promised and nothing done.
                 with contextlib.suppress(OSError):
-                    self._journal.remove()
+                    self._mailbox.reserve.release(self._mailbox.journal)
             raise
         self._begun = True
 
@@ -230,6 +265,6 @@ def _was_replaced(st: os.stat_result, record: Record) -> bool:
 def _put_aside(mailbox: Mailbox) -> str:
     """Keep a journal that does not fit its mailbox for a human being, under a name of its own."""
     saved = beside(mailbox.path, f"salvage-{time.time_ns()}")
-    mailbox.files.rename(beside(mailbox.path, "journal"), saved)
+    mailbox.files.rename(mailbox.journal, saved)
     sync_folder(mailbox.files, os.path.dirname(saved))
     return saved

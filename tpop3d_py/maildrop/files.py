@@ -44,7 +44,7 @@ _TEMPORARY = frozenset(
 class Files:
     """The system's file calls, one method each."""
 
-    def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """Open or create a file and return its descriptor."""
         return os.open(path, flags | _ALWAYS, mode)
 
@@ -83,6 +83,18 @@ class Files:
     def link(self, old: str, new: str) -> None:
         """Make a second name; fails if it is taken, atomically, also on NFS."""
         os.link(old, new, follow_symlinks=False)
+
+    def mkdir(self, path: str, mode: int = 0o700) -> None:
+        """Make a folder; fails if the name is taken, atomically, also on NFS."""
+        os.mkdir(path, mode)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder."""
+        os.rmdir(path)
+
+    def utime(self, fd: int, ns: int) -> None:
+        """Set a file's times, in nanoseconds since 1970."""
+        os.utime(fd, ns=(ns, ns))
 
 
 def write_all(files: Files, fd: int, data: bytes, offset: int) -> None:

@@ -10,7 +10,8 @@ writable folder.  Layout::
 
 The plan never changes; a record says how far its execution came.  Records go to the slots in turn, so a
 torn write damages the older one only.  All space is reserved before the first record, so a disk
-that fills up later cannot stop an expunge half way.
+that fills up later cannot stop an expunge half way.  A journal on the reserve (see `reserve`) has the records
+of earlier plans in its slots; a random number in each plan tells them apart.
 
 When things fail: `OSError` goes up.  A file that holds no whole plan or no whole record reads as None:
 nothing had been done under it.
@@ -29,10 +30,11 @@ from enum import Enum
 
 from tpop3d_py.contracts import Identity
 from tpop3d_py.maildrop.files import Files, beside, give_to, is_owner, read_all, sync_folder, write_all
+from tpop3d_py.maildrop.reserve import Reserve
 
-_MAGIC = b"pyp3XJ1\n"
+_MAGIC = b"pyp3XJ2\n"
 _DIGEST = 32
-_PLAN = struct.Struct("<QQI")
+_PLAN = struct.Struct("<QQI16s")
 _RANGE = struct.Struct("<QQ")
 _RECORD = struct.Struct("<Q1sQQQQQI")
 _ALIGN = 512
@@ -55,11 +57,13 @@ class Plan:
         window: octets moved per step at most.
         length: the mailbox's length when the plan was made; mail appended later stays as well.
         ranges: (start, end) offsets of what stays, ascending and below `length`.
+        nonce: 16 octets that no other plan has.
     """
 
     window: int
     length: int
     ranges: tuple[tuple[int, int], ...]
+    nonce: bytes = bytes(16)
 
     def rest(self, source: int, length: int) -> Iterator[tuple[int, int]]:
         """Yield what stays from offset `source` on, in a mailbox that is now `length` octets long."""
@@ -128,6 +132,25 @@ class Journal:
         return journal
 
     @classmethod
+    def on_reserve(cls, reserve: Reserve, files: Files, mailbox: str, plan: Plan, error: OSError) -> Journal:
+        """Make a journal of the reserve, for a plan that fits it.
+
+        Raises:
+            OSError: `error` if there is no reserve.
+        """
+        path = beside(mailbox, "journal")
+        fd = reserve.take(path, error)
+        try:
+            write_all(files, fd, _encode(plan), 0)
+            sync_folder(files, os.path.dirname(path))
+        except OSError:
+            files.close(fd)
+            with contextlib.suppress(OSError):
+                reserve.release(path)
+            raise
+        return cls(files, path, fd, plan)
+
+    @classmethod
     def load(cls, files: Files, mailbox: str, identity: Identity) -> Journal | None:
         """Open what an interrupted expunge left; None if it holds no whole plan."""
         path = beside(mailbox, "journal")
@@ -158,11 +181,6 @@ class Journal:
         self._sequence, record = max(found, key=lambda pair: pair[0])
         return record
 
-    def remove(self) -> None:
-        """Remove the journal; return when that is on the disk."""
-        self._files.unlink(self._path)
-        sync_folder(self._files, os.path.dirname(self._path))
-
     def close(self) -> None:
         """Close the file and leave it where it is."""
         if self._fd >= 0:
@@ -188,6 +206,12 @@ class Journal:
         return sequence, Record(State(state), inode, length, final, target, source, data)
 
 
+def capacity(size: int, window: int) -> int:
+    """Return how many ranges a plan may have in a journal of so many octets, with windows of that size."""
+    slots = 2 * (_DIGEST + _RECORD.size + window)
+    return max(0, (size - slots - _ALIGN - len(_MAGIC) - _DIGEST - _PLAN.size) // _RANGE.size)
+
+
 def _layout(plan: Plan) -> tuple[bytes, int]:
     """Return the plan's digest and where the slots begin."""
     encoded = _encode(plan)
@@ -196,7 +220,7 @@ def _layout(plan: Plan) -> tuple[bytes, int]:
 
 
 def _encode(plan: Plan) -> bytes:
-    body = _PLAN.pack(plan.window, plan.length, len(plan.ranges))
+    body = _PLAN.pack(plan.window, plan.length, len(plan.ranges), plan.nonce)
     body += b"".join(_RANGE.pack(*pair) for pair in plan.ranges)
     return _MAGIC + hashlib.sha256(body).digest() + body
 
@@ -205,8 +229,8 @@ def _decode(data: bytes) -> Plan | None:
     start = len(_MAGIC) + _DIGEST
     if len(data) < start + _PLAN.size or not data.startswith(_MAGIC):
         return None
-    window, length, count = _PLAN.unpack_from(data, start)
+    window, length, count, nonce = _PLAN.unpack_from(data, start)
     body = data[start : start + _PLAN.size + count * _RANGE.size]
     if hashlib.sha256(body).digest() != data[len(_MAGIC) : start] or window > _LARGEST_WINDOW:
         return None
-    return Plan(window, length, tuple(_RANGE.iter_unpack(body[_PLAN.size :])))
+    return Plan(window, length, tuple(_RANGE.iter_unpack(body[_PLAN.size :])), nonce)

@@ -1,12 +1,7 @@
-"""Locks of mbox mailboxes: ours for the session, the MTA's for the moments of indexing and updating.
+"""The MTA's locks on an mbox, for the moments of indexing and updating.
 
-Session lock: RFC 1939 section 4 wants exclusive access.  It is a flock on ``.NAME.pypop3d-lock`` beside
-the mailbox: per open file description, so it excludes threads and processes alike, gone with its process,
-and no MTA looks at it, so mail is delivered during a session.  The file stays when the session ends, as
-removing a lock file is a race.  Where it cannot be made (full disk, folder without rights) the mailbox
-itself is flocked instead, and nobody is refused because of that.
-
-MTA locks, a table of methods in the order in which Exim and Postfix take them:
+A table of methods, each of which can be switched off; always taken in this order, which is that of Exim and
+Postfix, and released in reverse:
 
 - dotlock ``NAME.lock``: a hard link to the session lock file.  Linking is atomic and needs no free inode,
   and a dotlock with the inode of the session lock file is known to be ours: whoever holds the session
@@ -16,6 +11,8 @@ MTA locks, a table of methods in the order in which Exim and Postfix take them:
   Where it cannot be made, the next method must do.
 - fcntl, over the whole file, as an open-file-description lock: it conflicts with the POSIX locks of MTAs,
   but closing some other descriptor of the mailbox in this process does not drop it.
+- flock, for programs that take that one.
+- c-client: see `cclient`.
 
 When things fail: `MaildropError` LOCKED if a lock is not to be had within the time allowed, UNAVAILABLE
 or MAILBOX for errors.
@@ -27,131 +24,19 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import struct
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from tpop3d_py.contracts import Identity, MaildropError, Reason
+from tpop3d_py.contracts import MaildropError, Reason
 from tpop3d_py.log import Log, printable
-from tpop3d_py.maildrop.files import Files, beside, give_to, is_owner, unusable
+from tpop3d_py.maildrop.files import Files, unusable
+from tpop3d_py.maildrop.session_lock import CANNOT_MAKE, SessionLock
 
+METHODS = ("dotlock", "fcntl", "flock", "c-client")
 STALE_SECONDS = 600.0
 _POLL_SECONDS = 0.01
-_RETRIES = 5
-#: The folder or the disk does not let us make a file; nothing is wrong with the mailbox.
-_CANNOT_MAKE = frozenset(
-    {
-        errno.EACCES,
-        errno.EDQUOT,
-        errno.EMLINK,
-        errno.ENAMETOOLONG,
-        errno.ENOSPC,
-        errno.EPERM,
-        errno.EROFS,
-    }
-)
-
-
-class SessionLock:
-    """Exclusive access to one mailbox.
-
-    Args:
-        mailbox: its path.
-        mailbox_fd: its open descriptor, for when there can be no lock file.
-        identity: who should own the lock file.
-
-    Raises:
-        MaildropError: LOCKED if another session has it.
-    """
-
-    def __init__(self, files: Files, mailbox: str, mailbox_fd: int, identity: Identity) -> None:
-        self.path = beside(mailbox, "lock")
-        self._files = files
-        self._mailbox = mailbox
-        self._fd: int | None = None
-        self.status = self._acquire(mailbox_fd, identity)
-
-    @property
-    def has_file(self) -> bool:
-        """Whether there is a lock file, which a dotlock can be linked to."""
-        return self._fd is not None
-
-    @property
-    def left_behind(self) -> bool:
-        """Whether a killed session of ours left its dotlock; told by the link count, for free."""
-        return self.status is not None and self.status.st_nlink > 1
-
-    def release(self) -> None:
-        """Give the mailbox free."""
-        if self._fd is not None:
-            self._files.close(self._fd)
-            self._fd = None
-
-    def stamp(self) -> None:
-        """Write our pid into the lock file, for whoever looks at the dotlock.
-
-        Every dotlock gets a new stamp: the file may be old, and programs that judge a dotlock by its mtime
-        would take a fresh one for stale.
-        """
-        if self._fd is not None:
-            with contextlib.suppress(OSError):  # a full disk: an empty lock file locks as well
-                self._files.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
-
-    def _acquire(self, mailbox_fd: int, identity: Identity) -> os.stat_result | None:
-        for _ in range(_RETRIES):
-            try:
-                fd = self._open(identity)
-            except OSError as error:
-                if error.errno not in _CANNOT_MAKE:
-                    raise unusable(error, self.path, "opening lock file") from error
-                self._flock(mailbox_fd)  # held until the mailbox is closed
-                return None
-            try:
-                status = self._check(fd, mailbox_fd, identity)
-            except BaseException:
-                self._files.close(fd)
-                raise
-            if status.st_nlink:
-                self._fd = fd
-                return status
-            self._files.close(fd)  # somebody removed the file between our open and our flock
-        raise MaildropError(Reason.LOCKED, f"lock file {printable(self.path)} keeps vanishing")
-
-    def _open(self, identity: Identity) -> int:
-        try:
-            return self._files.open(self.path, os.O_RDWR)
-        except FileNotFoundError:
-            pass
-        try:
-            fd = self._files.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            return self._files.open(self.path, os.O_RDWR)
-        try:
-            give_to(self._files, fd, identity.uid, identity.gid)
-        except BaseException:
-            self._files.close(fd)
-            raise
-        return fd
-
-    def _check(self, fd: int, mailbox_fd: int, identity: Identity) -> os.stat_result:
-        self._flock(fd)
-        # A session that found no room for a lock file holds the mailbox itself.
-        self._flock(mailbox_fd)
-        fcntl.flock(mailbox_fd, fcntl.LOCK_UN)
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or not is_owner(status.st_uid, identity.uid):
-            raise MaildropError(Reason.MAILBOX, f"{printable(self.path)} is not a lock file of ours")
-        return status
-
-    def _flock(self, fd: int) -> None:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MaildropError(
-                Reason.LOCKED, f"{printable(self._mailbox)} is open in another session"
-            ) from None
 
 
 class Method(Protocol):
@@ -189,7 +74,7 @@ class Dotlock:
             self._held = self._is_ours_or_gone()
             return self._held
         except OSError as error:
-            if error.errno not in _CANNOT_MAKE:
+            if error.errno not in CANNOT_MAKE:
                 raise
             self._log.warning(f"{printable(self._path)} cannot be made ({error.strerror}); going on without")
             return True
@@ -244,6 +129,38 @@ class FcntlLock:
         if self._held:
             self._held = False
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_UNLCK))
+
+
+class FlockLock:
+    """A flock on the mailbox.
+
+    Args:
+        session: where there is no room for its lock file, it has flocked the mailbox already.
+    """
+
+    name = "flock"
+
+    def __init__(self, fd: int, session: SessionLock) -> None:
+        self._fd = fd
+        self._session = session
+        self._held = False
+
+    def attempt(self) -> bool:
+        """Set the lock if nobody else has one."""
+        if not self._session.has_file:
+            return True
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._held = True
+        return True
+
+    def release(self) -> None:
+        """Remove the lock."""
+        if self._held:
+            self._held = False
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
 
 def _whole_file(kind: int) -> bytes:

@@ -4,14 +4,16 @@ Order: by what delivery wrote into the name, ``SECONDS.M<microseconds>...`` (``H
 the rest of the name; a name of another shape is placed by its file's modification time.
 
 Sizes: what RETR sends cannot be told from a file's size, and hints in names (``,S=``, ``,W=``) may lie,
-so each message is read once.  The result is remembered with the file's size and modification time, which
-must both match before it is believed again: in the previous snapshot, and in the index file for other
-processes.
+so no number out of a name ever reaches a client: each message is read once.  The result is remembered with
+the file's size and modification time, which must both match before it is believed again.  A hint can do one
+thing, where the operator wants it (``maildir-evaluate-filename``): if it repeats the size that was counted,
+the file is not examined again.
 
 A later open may use the whole snapshot without looking at a single message if `signature()` is what it
-was: every delivery, removal or rename changes the modification time of ``new`` or ``cur``.  A folder
-modified within the last 50 ms could change again within the same tick of the clock, so a snapshot of it
-has no signature and is not trusted (the rule git calls racy).
+was: every delivery, removal or rename changes the modification time of its folder.  What lies in a folder
+that did not change is taken over even if another one did.  A folder modified within the last 50 ms could
+change again within the same tick of the clock, so it gets a mark that no folder has (the rule git calls
+racy).
 
 When things fail: a message that vanishes during the scan is left out; so is one that may not be read, or
 is no regular file, with a line in the log, so that one bad file does not shut its owner out; other errors
@@ -26,13 +28,14 @@ import re
 import stat
 import time
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import Files
-from tpop3d_py.maildrop.uidl import maildir_uids
+from tpop3d_py.maildrop.maildir_options import MaildirOptions
+from tpop3d_py.maildrop.uidl import Style, maildir_uids
 from tpop3d_py.maildrop.wire import SizeCounter
 
 RACY_NS = 50_000_000
@@ -41,20 +44,19 @@ _SCANS = 3  # a folder that changes while it is read is read again, but not for 
 _NAME_TIME = re.compile(rb"(\d{1,18})\.(?:[^.]*?[MH](\d{1,18}))?")
 _LEFT_OUT = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 
-Known = Mapping[bytes, tuple[int, int, int]]
-"""By base name: stored octets, modification time in ns, octets on the wire."""
-
 FolderMark = tuple[int, int, int, int] | None
-Signature = tuple[FolderMark, FolderMark]
-"""For ``new`` and ``cur``: device, inode, modification time in ns, owner; None if the folder is not there."""
+"""Device, inode, modification time in ns, owner; None if the folder is not there."""
+
+Signature = tuple[tuple[bytes, FolderMark], ...]
+"""Each folder, relative to the maildir, and its mark."""
+
+#: Stands in a snapshot for a folder whose time cannot be trusted.
+UNSETTLED: FolderMark = (0, 0, 0, 0)
 
 
-class Entry(NamedTuple):
-    """One message of a scan; the fields are in the order by which messages are sorted."""
+class Row(NamedTuple):
+    """One message of a scan."""
 
-    seconds: int
-    microseconds: int
-    base: bytes
     place: bytes
     stored: int
     mtime_ns: int
@@ -62,24 +64,37 @@ class Entry(NamedTuple):
 
 
 class Snapshot:
-    """The messages of a maildir, in columns; immutable and shared by sessions."""
+    """The messages of a maildir, in columns; immutable and shared by sessions.
+
+    Args:
+        signature: what `signature` said before the scan, with `UNSETTLED` marks.
+        places: where each message lies, relative to the maildir.
+        stored: octets of each file.
+        mtimes: modification time of each file, in ns.
+        sizes: octets of each message on the wire.
+    """
 
     __slots__ = ("_uids", "mtimes", "places", "signature", "sizes", "stored")
 
-    def __init__(self, entries: list[Entry], signature: Signature | None) -> None:
-        entries.sort()
+    def __init__(
+        self,
+        signature: Signature,
+        places: Octets,
+        stored: array[int],
+        mtimes: array[int],
+        sizes: array[int],
+    ) -> None:
         self.signature = signature
-        self.places = Octets(entry.place for entry in entries)
-        self.stored = array("Q", [entry.stored for entry in entries])
-        self.mtimes = array("q", [entry.mtime_ns for entry in entries])
-        self.sizes = array("Q", [entry.wire for entry in entries])
+        self.places = places
+        self.stored = stored
+        self.mtimes = mtimes
+        self.sizes = sizes
         self._uids: Octets | None = None
 
-    @property
-    def uids(self) -> Octets:
-        """Identifiers, made when first asked for."""
+    def uids(self, style: Style) -> Octets:
+        """Return identifiers, made when first asked for; a process uses one style."""
         if self._uids is None:  # two threads may both make them: they make the same
-            self._uids = Octets(maildir_uids(map(base_name, self.places)))
+            self._uids = maildir_uids([base_name(place) for place in self.places], style)
         return self._uids
 
     @property
@@ -87,35 +102,23 @@ class Snapshot:
         """Approximate memory in octets, identifiers included."""
         return 2 * self.places.weight + 24 * len(self.sizes) + 500
 
-    def known(self) -> dict[bytes, tuple[int, int, int]]:
-        """Return what a later scan need not read again."""
-        rows: dict[bytes, tuple[int, int, int]] = {}
-        twice = set()
-        for place, *row in zip(self.places, self.stored, self.mtimes, self.sizes, strict=True):
-            base = base_name(place)
-            if base in rows:
-                twice.add(base)  # two files of one base name cannot be told apart by it
-            rows[base] = (row[0], row[1], row[2])
-        for base in twice:
-            del rows[base]
-        return rows
-
 
 def base_name(place: bytes) -> bytes:
     """Return the part of ``new/NAME`` or ``cur/NAME:FLAGS`` that never changes."""
-    return place[4:].partition(b":")[0]
+    return place.rpartition(b"/")[2].partition(b":")[0]
 
 
-def signature(path: str) -> Signature:
-    """Describe both folders of a maildir so that any delivery or removal changes the description.
+def signature(path: str, folders: Sequence[bytes]) -> Signature:
+    """Describe folders of a maildir so that any delivery or removal changes the description.
 
     Raises:
         OSError: one is not a folder, or cannot be examined.
     """
-    return _folder_mark(f"{path}/new"), _folder_mark(f"{path}/cur")
+    root = os.fsencode(path) + b"/"
+    return tuple((folder, _folder_mark(root + folder)) for folder in folders)
 
 
-def _folder_mark(path: str) -> FolderMark:
+def _folder_mark(path: bytes) -> FolderMark:
     try:
         st = os.lstat(path)
     except FileNotFoundError:
@@ -125,9 +128,11 @@ def _folder_mark(path: str) -> FolderMark:
     return st.st_dev, st.st_ino, st.st_mtime_ns, st.st_uid
 
 
-def is_settled(mark: Signature, now_ns: int) -> bool:
-    """Tell whether both folders have been quiet long enough for their times to be trusted."""
-    return all(folder is None or now_ns - folder[2] > RACY_NS for folder in mark)
+def settled(marks: Signature, now_ns: int) -> Signature:
+    """Replace the marks of folders that have not been quiet for long enough."""
+    return tuple(
+        (folder, mark if mark is None or now_ns - mark[2] > RACY_NS else UNSETTLED) for folder, mark in marks
+    )
 
 
 class Scanner:
@@ -135,50 +140,106 @@ class Scanner:
 
     Args:
         path: the maildir, without a final slash.
-        known: sizes that were counted before.
+        held: what was known of it before.
     """
 
-    def __init__(self, files: Files, log: Log, path: str, known: Known) -> None:
+    def __init__(
+        self, files: Files, log: Log, path: str, options: MaildirOptions, held: Snapshot | None
+    ) -> None:
         self.octets_read = 0
         self.messages_read = 0
+        self.messages_listed = 0
         self._files = files
         self._log = log
         self._path = path
-        self._folder = os.fsencode(path) + b"/"
-        self._known = known
+        self._root = os.fsencode(path) + b"/"
+        self._options = options
+        self._held = held
+        self._buffer = bytearray(_STEP)
 
     def scan(self) -> Snapshot:
-        """Read both folders and return their messages.
+        """Read all folders that changed and return the messages of all.
 
         Raises:
             OSError: a folder cannot be read, or the machine is short of something.
         """
         for _ in range(_SCANS):
-            before, now_ns = signature(self._path), time.time_ns()
+            before, now_ns = signature(self._path, self._options.folders(self._path)), time.time_ns()
+            quiet = self._unchanged(before)
             # new before cur: a message that moves meanwhile is seen twice rather than not at all.
-            places = [*list_folder(self._path, b"new"), *list_folder(self._path, b"cur")]
-            if signature(self._path) == before:
-                break
-        else:
-            before, places = (None, None), _without_moved(places)
-            now_ns = 0
-        entries = [entry for place in places if (entry := self._entry(place)) is not None]
-        return Snapshot(entries, before if now_ns and is_settled(before, now_ns) else None)
+            listed = [place for folder, _ in before if folder not in quiet for place in self._list(folder)]
+            if signature(self._path, self._options.folders(self._path)) == before:
+                return self._snapshot(settled(before, now_ns), quiet, listed)
+        restless = tuple((folder, UNSETTLED) for folder, _ in before)
+        return self._snapshot(restless, frozenset(), _without_moved(self._list_all(before)))
 
-    def _entry(self, place: bytes) -> Entry | None:
-        full = self._folder + place
-        try:
-            st = os.lstat(full)
-            if not stat.S_ISREG(st.st_mode):
+    def _unchanged(self, marks: Signature) -> frozenset[bytes]:
+        """Return the folders whose content is that of the snapshot held."""
+        if self._held is None:
+            return frozenset()
+        return frozenset(folder for folder, _ in set(marks) & set(self._held.signature))
+
+    def _list_all(self, marks: Signature) -> list[bytes]:
+        return [place for folder, _ in marks for place in self._list(folder)]
+
+    def _list(self, folder: bytes) -> Iterator[bytes]:
+        """Yield the messages in one folder; what lies there and is no file is left out."""
+        for place, is_file in list_folder(self._path, folder):
+            if is_file:
+                yield place
+            else:
                 self._leave_out(place, "is not a regular file")
-                return None
+
+    def _snapshot(self, marks: Signature, quiet: frozenset[bytes], listed: list[bytes]) -> Snapshot:
+        self.messages_listed = len(listed)
+        rows = [*self._kept(quiet), *self._rows(listed)]
+        keys = [_sort_key(row.place, row.mtime_ns) for row in rows]
+        order = sorted(range(len(rows)), key=keys.__getitem__)
+        del keys
+        return Snapshot(
+            marks,
+            Octets([rows[at].place for at in order]),
+            array("Q", [rows[at].stored for at in order]),
+            array("q", [rows[at].mtime_ns for at in order]),
+            array("Q", [rows[at].wire for at in order]),
+        )
+
+    def _kept(self, quiet: frozenset[bytes]) -> Iterator[Row]:
+        """Yield what is known of messages in folders that did not change."""
+        held = self._held
+        if held is None or not quiet:
+            return
+        for row in zip(held.places, held.stored, held.mtimes, held.sizes, strict=True):
+            if row[0].rpartition(b"/")[0] in quiet:
+                yield Row(*row)
+
+    def _rows(self, listed: list[bytes]) -> Iterator[Row]:
+        known = self._known(listed)
+        for place in listed:
+            row = self._row(place, known.get(base_name(place)))
+            if row is not None:
+                yield row
+
+    def _known(self, listed: list[bytes]) -> dict[bytes, int]:
+        """Return by base name which message of the snapshot held each listed one is."""
+        held = self._held
+        if held is None or not listed:
+            return {}
+        wanted = set(map(base_name, listed))
+        known: dict[bytes, int] = {}
+        for index, place in enumerate(held.places):
             base = base_name(place)
-            seconds, microseconds = _delivery_time(base, st.st_mtime_ns)
-            known = self._known.get(base)
-            if known is not None and known[0] == st.st_size and known[1] == st.st_mtime_ns:
-                return Entry(seconds, microseconds, base, place, *known)
-            stored, wire = self._count(full)
-            return Entry(seconds, microseconds, base, place, stored, st.st_mtime_ns, wire)
+            if base in wanted:
+                # Two files of one base name cannot be told apart by it.
+                known[base] = -1 if base in known else index
+        return {base: index for base, index in known.items() if index >= 0}
+
+    def _row(self, place: bytes, known: int | None) -> Row | None:
+        """Describe one message, reading it if need be; None if it is not to be shown."""
+        try:
+            if known is not None and (row := self._known_row(place, known)) is not None:
+                return row
+            return self._count(place)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -187,29 +248,70 @@ class Scanner:
             self._leave_out(place, error.strerror or "cannot be read")
             return None
 
-    def _count(self, full: bytes) -> tuple[int, int]:
-        """Read a whole message and return its stored octets and its octets on the wire."""
-        counter, stored = SizeCounter(), 0
-        fd = self._files.open(os.fsdecode(full))
+    def _known_row(self, place: bytes, known: int) -> Row | None:
+        """Return what is known of a message, if it can still be believed."""
+        held = self._held
+        if held is None:
+            return None
+        stored, mtime_ns = held.stored[known], held.mtimes[known]
+        if not (self._options.trusts_names and self._options.size_in(place) == stored):
+            st = os.lstat(self._root + place)
+            if st.st_size != stored or st.st_mtime_ns != mtime_ns:
+                return None
+        return Row(place, stored, mtime_ns, held.sizes[known])
+
+    def _count(self, place: bytes) -> Row | None:
+        """Read a whole message and count its octets on the wire."""
+        fd = self._files.open(self._root + place)
         try:
-            while chunk := os.read(fd, _STEP):
-                counter.feed(chunk)
-                stored += len(chunk)
+            st = os.fstat(fd)
+            if not stat.S_ISREG(st.st_mode):
+                self._leave_out(place, "is not a regular file")
+                return None
+            got = os.readv(fd, (self._buffer,))
+            if got == st.st_size < _STEP:
+                stored, wire = got, _wire_size(self._buffer, got)
+            else:
+                stored, wire = self._count_long(fd, got)
         finally:
             self._files.close(fd)
         self.messages_read += 1
         self.octets_read += stored
+        return Row(place, stored, st.st_mtime_ns, wire)
+
+    def _count_long(self, fd: int, got: int) -> tuple[int, int]:
+        counter, stored = SizeCounter(), 0
+        while got:
+            counter.feed(bytes(memoryview(self._buffer)[:got]))
+            stored += got
+            got = os.readv(fd, (self._buffer,))
         return stored, counter.total()
 
     def _leave_out(self, place: bytes, why: str) -> None:
         self._log.warning(f"maildir {printable(self._path)}: {printable(place)} left out: {why}")
 
 
-def list_folder(path: str, folder: bytes) -> Iterator[bytes]:
-    """Yield ``FOLDER/NAME`` for each name in one folder of a maildir that may be a message."""
+def _wire_size(buffer: bytearray, length: int) -> int:
+    """Count like `wire.wire_size`, without a copy of the octets."""
+    lines = buffer.count(b"\n", 0, length)
+    if buffer.find(b"\r", 0, length) >= 0:
+        lines -= buffer.count(b"\r\n", 0, length)
+    unfinished = length and buffer[length - 1] != 10
+    return length + lines + (2 if unfinished else 0)
+
+
+def list_folder(path: str, folder: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield ``FOLDER/NAME`` for each name in a folder of a maildir that may be a message's.
+
+    With it comes whether it is a regular file.
+    """
     try:
         with os.scandir(os.fsencode(path) + b"/" + folder) as entries:
-            yield from (folder + b"/" + entry.name for entry in entries if not entry.name.startswith(b"."))
+            prefix = folder + b"/"
+            for entry in entries:
+                name = entry.name
+                if not name.startswith(b"."):
+                    yield prefix + name, entry.is_file(follow_symlinks=False)
     except FileNotFoundError:
         return
 
@@ -219,8 +321,10 @@ def _without_moved(places: list[bytes]) -> list[bytes]:
     return list({base_name(place): place for place in places}.values())
 
 
-def _delivery_time(base: bytes, mtime_ns: int) -> tuple[int, int]:
+def _sort_key(place: bytes, mtime_ns: int) -> bytes:
+    """Return octets by which messages sort: seconds and microseconds in 18 digits each, then the name."""
+    base = base_name(place)
     match = _NAME_TIME.match(base)
     if match is None:
-        return mtime_ns // 1_000_000_000, mtime_ns // 1000 % 1_000_000
-    return int(match[1]), int(match[2] or 0)
+        return b"%018d%018d%b" % (mtime_ns // 1_000_000_000, mtime_ns // 1000 % 1_000_000, base)
+    return match[1].rjust(18, b"0") + (match[2] or b"").rjust(18, b"0") + base

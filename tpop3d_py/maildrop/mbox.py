@@ -1,17 +1,20 @@
 """An mbox as a maildrop.
 
 Opening: session lock; completion of an update that a crash interrupted; then, under the MTA's locks, the
-index, unless device, inode, size, mtime and ctime are those of an earlier session's snapshot.  A mailbox
-changed within the last 50 ms could change again within one tick of the clock, so such a snapshot is not
-kept.
+index, unless device, inode, size, mtime and ctime are those of an earlier session's snapshot, in memory or
+in the index file.  Of a large mailbox that grew, and in which samples of what was indexed are where they
+were, only the last message and what follows are read.  A snapshot is *proven* if all of the file was read
+and its times say that it did not change since; one made within 50 ms of a change, or from samples, is not.
 
 During the session no MTA lock is held and mail may be appended.  Before a message is opened the path must
-still name the same file; after every read either the file's times are those of the snapshot, or the first
-octets of the message are. So a mailbox that others rewrite, cut or replace gives `MessageGone` or an
-interrupted body, never wrong octets.
+still name the same file; after every read either the snapshot is proven and the file's times are those of
+the snapshot, or the first octets of the message are where they were.  So a mailbox that others rewrite, cut
+or replace gives `MessageGone` or an interrupted body, never wrong octets; and what was remembered of it is
+forgotten.
 
-UPDATE: under the MTA's locks the indexed part must be unchanged (if the file's times are not, it is
-indexed again and compared); then `expunge`.
+UPDATE: under the MTA's locks the indexed part must be unchanged (if that is not proven, it is indexed again,
+whole, and compared); then `expunge`.  A large mailbox then gets the present time, to the nanosecond, which
+no later write by the clock's ticks will give it again: so what is left is proven at once.
 
 When things fail: `MaildropError`: LOCKED, MAILBOX where somebody has to mend something (no From_ line at
 the start, a symbolic or hard link, a foreign owner), UNAVAILABLE for what may pass.  A file that is no
@@ -24,46 +27,36 @@ import contextlib
 import os
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tpop3d_py.contracts import Body, Identity, MaildropError, MessageGone, Reason
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.body import StoredBody
+from tpop3d_py.maildrop.cclient import CClientLock
 from tpop3d_py.maildrop.columns import Cache, Octets
 from tpop3d_py.maildrop.expunge import Mailbox, expunge, recover
 from tpop3d_py.maildrop.files import Files, beside, check_owned_file, read_all, unusable
-from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, Method, MtaLock, SessionLock
-from tpop3d_py.maildrop.mbox_scan import MboxSnapshot, NotMboxError, scan
-from tpop3d_py.maildrop.uidl import mbox_digest, mbox_uids
+from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, FlockLock, Method, MtaLock
+from tpop3d_py.maildrop.mbox_index import WORTH_OCTETS
+from tpop3d_py.maildrop.mbox_memory import MboxMemory, MboxOptions
+from tpop3d_py.maildrop.mbox_scan import Mark, MboxSnapshot, NotMboxError, scan, seems_to_fit
+from tpop3d_py.maildrop.reserve import Reserve
+from tpop3d_py.maildrop.session_lock import SessionLock
+from tpop3d_py.maildrop.uidl import Style, mbox_digest, mbox_uids, tpop3d_digest
 
 RACY_NS = 50_000_000
 
 
 class MboxDriver:
-    """Opens mboxes; one per process, shared by its threads.
-
-    Args:
-        dotlock: take the dotlock as well as the fcntl lock.
-        timeout: seconds to wait for the MTA's locks.
-        window: octets per step of an update; for tests.
-    """
+    """Opens mboxes; one per process, shared by its threads."""
 
     def __init__(
-        self,
-        files: Files,
-        log: Log,
-        cache: Cache[MboxSnapshot],
-        *,
-        dotlock: bool,
-        timeout: float,
-        window: int | None = None,
+        self, files: Files, log: Log, cache: Cache[MboxSnapshot], options: MboxOptions | None = None
     ) -> None:
         self.files = files
         self.log = log
-        self.cache = cache
-        self.dotlock = dotlock
-        self.timeout = timeout
-        self.window = window
+        self.options = options or MboxOptions()
+        self.memory = MboxMemory(files, cache, self.options)
 
     def open(self, path: str, identity: Identity) -> Mbox:
         """Open the mbox at `path`, which exists.
@@ -96,7 +89,8 @@ class Mbox:
         self._snapshot: MboxSnapshot | None = None
         # A look at the name first: opening a device may do something.
         check_owned_file(os.lstat(path), path, identity.uid)
-        self._mailbox = Mailbox(driver.files, path, driver.files.open(path, os.O_RDWR), identity)
+        reserve = Reserve(driver.files, path, identity, driver.options.reserve)
+        self._mailbox = Mailbox(driver.files, path, driver.files.open(path, os.O_RDWR), identity, reserve)
 
     @property
     def is_ready(self) -> bool:
@@ -117,13 +111,8 @@ class Mbox:
         """
         snapshot = self._index()
         if snapshot.uids is None:
-            known = list(snapshot.digests or ())
-            try:
-                known += [self._digest(snapshot, index) for index in range(len(known), len(snapshot))]
-            except OSError as error:
-                raise unusable(error, self._path, "reading") from error
-            snapshot.digests = Octets(known)
-            snapshot.uids = Octets(mbox_uids(known))
+            self._digest_all(snapshot)
+            snapshot.uids = mbox_uids(snapshot.digests or Octets(), self._driver.options.style)
         return snapshot.uids
 
     def prepare(self) -> None:
@@ -134,15 +123,18 @@ class Mbox:
             MaildropError: the mailbox is locked or unfit.
         """
         check_owned_file(os.fstat(self._mailbox.fd), self._path, self._identity.uid)
-        files = self._driver.files
-        self._session = SessionLock(files, self._path, self._mailbox.fd, self._identity)
+        driver = self._driver
+        self._session = SessionLock(
+            driver.files, self._path, self._mailbox.fd, self._identity, driver.options.timeout
+        )
         if self._session.left_behind or os.path.lexists(beside(self._path, "journal")):
             self._recover()
-        mark = self._mark()
-        held = self._driver.cache.get(self._path)
-        if held is not None and held.signature == mark:
+        mark = Mark.of(self._mailbox.fd)
+        held = driver.memory.recall(self._path, mark.size, self._identity)
+        if held is not None and held.is_proven and held.mark == mark:
             self._snapshot = held
             return
+        self._mailbox.reserve.make()
         with self._mta_lock():
             self._check_name()
             self._snapshot = self._scan(held)
@@ -165,8 +157,9 @@ class Mbox:
             with self._mta_lock():
                 snapshot = self._verified()
                 doomed = [(snapshot.starts[i], snapshot.ends[i]) for i in deleted]
-                self._driver.cache.drop(self._path)
-                expunge(self._mailbox, doomed, self._driver.window)
+                self._driver.memory.drop(self._path)
+                expunge(self._mailbox, doomed, self._driver.options.window)
+                self._remember_rest(snapshot, deleted)
         except OSError as error:
             raise self._incomplete(len(deleted), error) from error
         except NotMboxError as error:
@@ -195,10 +188,11 @@ class Mbox:
         Raises:
             MessageGone: it does not, or nobody can tell.
         """
-        if snapshot.signature is not None and self._mark() == snapshot.signature:
+        if snapshot.is_proven and Mark.of(self._mailbox.fd) == snapshot.mark:
             return
         sample = self.read(snapshot.starts[index], snapshot.sample_length(index))
         if zlib.crc32(sample) != snapshot.samples[index]:
+            self._driver.memory.forget(self._path)
             raise MessageGone(Reason.UNAVAILABLE, "is not where it was: another program rewrote the mailbox")
 
     def _index(self) -> MboxSnapshot:
@@ -206,17 +200,18 @@ class Mbox:
             raise RuntimeError("the mailbox has not been prepared")
         return self._snapshot
 
-    def _mark(self) -> tuple[int, ...]:
-        st = os.fstat(self._mailbox.fd)
-        return st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
-
     def _mta_lock(self) -> MtaLock:
-        driver = self._driver
-        methods: list[Method] = []
-        if driver.dotlock and self._session is not None:
-            methods.append(Dotlock(driver.files, driver.log, self._path, self._session))
-        methods.append(FcntlLock(self._mailbox.fd))
-        return MtaLock(driver.log, self._path, methods, driver.timeout)
+        driver, fd, session = self._driver, self._mailbox.fd, self._session
+        if session is None:
+            raise RuntimeError("the mailbox has not been prepared")
+        table: dict[str, Callable[[], Method]] = {
+            "dotlock": lambda: Dotlock(driver.files, driver.log, self._path, session),
+            "fcntl": lambda: FcntlLock(fd),
+            "flock": lambda: FlockLock(fd, session),
+            "c-client": lambda: CClientLock(driver.files, driver.log, os.fstat(fd), self._identity.uid),
+        }
+        methods = [table[name]() for name in driver.options.methods]
+        return MtaLock(driver.log, self._path, methods, driver.options.timeout)
 
     def _recover(self) -> None:
         """Complete what a killed session left; taking and releasing the locks also removes its dotlock."""
@@ -226,37 +221,70 @@ class Mbox:
                 recover(self._mailbox, self._driver.log)
 
     def _scan(self, held: MboxSnapshot | None) -> MboxSnapshot:
-        before, now_ns = self._mark(), time.time_ns()
+        """Index the mailbox, only its end where that is enough, and remember the result."""
+        fd, memory = self._mailbox.fd, self._driver.memory
+        before, now_ns = Mark.of(fd), time.time_ns()
+        grown = held if held is not None and self._may_have_grown(held, before) else None
+        if grown is not None and grown.mark == before:
+            return grown
         try:
-            snapshot = scan(self._mailbox.fd, before[2])
+            snapshot = scan(fd, before.size, grown)
         except NotMboxError:
             detail = f"{printable(self._path)} does not begin with a From_ line"
             raise MaildropError(Reason.MAILBOX, detail) from None
-        if now_ns - max(before[3], before[4]) > RACY_NS and self._mark() == before:
-            snapshot.signature = before
+        is_settled = now_ns - max(before.mtime_ns, before.ctime_ns) > RACY_NS
+        snapshot.mark = before
+        snapshot.is_proven = is_settled and grown is None and Mark.of(fd) == before
         if held is not None:
             snapshot.inherit(held)
-        self._driver.cache.put(self._path, snapshot)
+        memory.keep(self._path, snapshot)
+        if before.size - (grown.length if grown is not None else 0) >= WORTH_OCTETS:
+            memory.save(self._path, snapshot, self._identity)
         return snapshot
+
+    def _may_have_grown(self, held: MboxSnapshot, now: Mark) -> bool:
+        """Tell whether a large mailbox is what was indexed, with nothing but mail appended."""
+        same = (held.mark.device, held.mark.inode) == (now.device, now.inode)
+        if not same or not WORTH_OCTETS <= held.length <= now.size:
+            return False
+        return seems_to_fit(self._mailbox.fd, held)
 
     def _verified(self) -> MboxSnapshot:
         """Return an index of the mailbox as it is now, which begins with the session's; locks are held."""
         self._check_name()
-        snapshot, mark = self._index(), self._mark()
-        if snapshot.signature is not None and mark == snapshot.signature:
+        snapshot, mark = self._index(), Mark.of(self._mailbox.fd)
+        if snapshot.is_proven and mark == snapshot.mark:
             return snapshot
-        if mark[2] < snapshot.length:
+        if mark.size < snapshot.length:
             raise self._changed()
-        now = scan(self._mailbox.fd, mark[2])
+        now = scan(self._mailbox.fd, mark.size)
         if not now.begins_with(snapshot):
             raise self._changed()
         return now
+
+    def _remember_rest(self, snapshot: MboxSnapshot, deleted: Sequence[int]) -> None:
+        """Remember what is left of a large mailbox after an update; locks are held."""
+        if snapshot.length < WORTH_OCTETS:
+            return
+        memory, fd = self._driver.memory, self._mailbox.fd
+        memory.forget(self._path)
+        snapshot.digests = snapshot.digests or self._index().digests
+        left = snapshot.without(deleted)
+        if left.length < WORTH_OCTETS:
+            return
+        with contextlib.suppress(OSError):
+            self._driver.files.utime(fd, time.time_ns())
+            left.mark = Mark.of(fd)
+            left.is_proven = left.mark.size == left.length
+        if left.is_proven:
+            memory.keep(self._path, left)
+            memory.save(self._path, left, self._identity)
 
     def _incomplete(self, count: int, error: OSError) -> MaildropError:
         """Say what an interrupted update means: what its journal holds will be completed."""
         begun = os.path.lexists(beside(self._path, "journal"))
         truth = "may yet be removed when it is next opened" if begun else "were not removed"
-        detail = f"updating {printable(self._path)}: {error.strerror}; {count} messages {truth}"
+        detail = f"updating {printable(self._path)}: {error.strerror}; up to {count} messages {truth}"
         return MaildropError(Reason.UNAVAILABLE, detail)
 
     def _changed(self) -> MaildropError:
@@ -269,13 +297,30 @@ class Mbox:
         if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
             raise MessageGone(Reason.UNAVAILABLE, f"{printable(self._path)} was replaced")
 
+    def _digest_all(self, snapshot: MboxSnapshot) -> None:
+        """Make the digests that are missing; share the work of a large mailbox with later processes."""
+        known = list(snapshot.digests or ())
+        missing = range(len(known), len(snapshot))
+        if snapshot.digests is not None and not missing:
+            return
+        try:
+            known += [self._digest(snapshot, index) for index in missing]
+        except OSError as error:
+            raise unusable(error, self._path, "reading") from error
+        snapshot.digests = Octets(known)
+        if missing and snapshot.length - snapshot.starts[missing[0]] >= WORTH_OCTETS:
+            self._driver.memory.save(self._path, snapshot, self._identity)
+
     def _digest(self, snapshot: MboxSnapshot, index: int) -> bytes:
         start = snapshot.starts[index]
 
         def read(offset: int, length: int) -> bytes:
             return self.read(start + offset, length)
 
-        digest = mbox_digest(read, snapshot.heads[index], snapshot.content_length(index))
+        if self._driver.options.style is Style.STABLE:
+            digest = mbox_digest(read, snapshot.heads[index], snapshot.content_length(index))
+        else:
+            digest = tpop3d_digest(read, snapshot.ends[index] - start)
         self.check_message(snapshot, index)
         return digest
 

@@ -25,12 +25,17 @@ import re
 import zlib
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import add
+from typing import NamedTuple
 
 from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import read_all
 
 SAMPLE = 512
 _BLOCK = 1024 * 1024
+_HEADERS = 8192
+_CHOSEN = 62
 _OVERLAP = 2048  # longer than any From_ line we accept, and than a sample
 _DATE = (
     rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d\d?"
@@ -38,13 +43,34 @@ _DATE = (
 )
 _FROM = rb"From (?:[^\r\n]{1,600}? +| *)" + _DATE + rb"(?: [^\r\n]{0,100})?\r?\n"
 _FROM_LINE = re.compile(_FROM)
-_SEPARATOR = re.compile(rb"\n\r?\n(?=(" + _FROM + rb"))")
+# The word first, what stands before it second: the search for a literal is four times as fast.
+_SEPARATOR = re.compile(rb"From (?:(?<=\n\nFrom )|(?<=\n\r\nFrom ))" + _FROM.removeprefix(b"From "))
 _INTERNAL_SUBJECT = b"\nsubject: don't delete this message -- folder internal data"
 _HEADER_END = re.compile(rb"\n\r?\n")
 
 
 class NotMboxError(Exception):
     """The file does not begin like an mbox."""
+
+
+class Mark(NamedTuple):
+    """The state of a file by which a change of it is noticed."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, fd: int) -> Mark:
+        """Return the mark of an open file."""
+        st = os.fstat(fd)
+        return cls(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+
+
+#: The columns of a snapshot and how wide they are.
+COLUMNS = (("starts", "Q"), ("ends", "Q"), ("heads", "H"), ("tails", "B"), ("sizes", "Q"), ("samples", "I"))
 
 
 class MboxSnapshot:
@@ -58,7 +84,8 @@ class MboxSnapshot:
         tails: octets of the empty line behind each message: 0, 1 or 2.
         sizes: octets on the wire.
         samples: CRC-32 of the first octets, at most 512, from the From_ line on.
-        signature: device, inode, size, mtime and ctime under which to trust it later; None for never.
+        mark: the file when it was indexed.
+        is_proven: a file with this mark is what was indexed, all of it; else samples must be looked at.
         digests: what identifiers are made of; None until they are asked for.
         uids: identifiers; None until they are asked for.
     """
@@ -67,9 +94,10 @@ class MboxSnapshot:
         "digests",
         "ends",
         "heads",
+        "is_proven",
         "length",
+        "mark",
         "samples",
-        "signature",
         "sizes",
         "starts",
         "tails",
@@ -84,7 +112,8 @@ class MboxSnapshot:
         self.tails = array("B")
         self.sizes = array("Q")
         self.samples = array("I")
-        self.signature: Sequence[int] | None = None
+        self.mark = Mark(0, 0, 0, 0, 0)
+        self.is_proven = False
         self.digests: Octets | None = None
         self.uids: Octets | None = None
 
@@ -112,20 +141,45 @@ class MboxSnapshot:
 
     def inherit(self, older: MboxSnapshot) -> None:
         """Take over digests of messages that did not change, so that they are not read again."""
-        if older.digests is not None and self.begins_with(older):
+        count = len(older)
+        if older.digests is not None and self.begins_with(older) and self.ends[:count] == older.ends:
             self.digests = older.digests
 
+    def without(self, deleted: Sequence[int]) -> MboxSnapshot:
+        """Return what is left once messages, given by ascending indexes, are gone from the file."""
+        left = MboxSnapshot()
+        gone = set(deleted)
+        kept = [index for index in range(len(self)) if index not in gone]
+        for name, kind in COLUMNS:
+            column = getattr(self, name)
+            setattr(left, name, array(kind, [column[index] for index in kept]))
+        lengths = [end - start for start, end in zip(left.starts, left.ends, strict=True)]
+        first = self.starts[0] if len(self) else 0
+        left.starts = array("Q", accumulate(lengths[:-1], initial=first)) if kept else array("Q")
+        left.ends = array("Q", map(add, left.starts, lengths))
+        left.length = left.ends[-1] if kept else first
+        if self.digests is not None:
+            left.digests = Octets([self.digests[index] for index in kept if index < len(self.digests)])
+        return left
 
-def scan(fd: int, length: int) -> MboxSnapshot:
+
+def scan(fd: int, length: int, held: MboxSnapshot | None = None) -> MboxSnapshot:
     """Index the first `length` octets of an mbox.
+
+    Args:
+        fd: the mailbox.
+        length: its size.
+        held: an index of its beginning, one message at least, that is known to fit: what follows the last
+            message's From_ line is read.
 
     Raises:
         NotMboxError: it does not begin with a From_ line.
         OSError: it cannot be read, or is shorter.
     """
-    builder = _Builder()
-    buffer = bytearray(min(length, _BLOCK + _OVERLAP))
-    base = 0
+    origin = held.starts[-1] if held is not None else 0
+    builder = _Builder(origin, held)
+    buffer = bytearray(min(length - origin, _BLOCK + _OVERLAP))
+    base = origin
     with memoryview(buffer) as view:
         while base < length:
             got = _fill(fd, view[: min(len(buffer), length - base)], base)
@@ -135,9 +189,30 @@ def scan(fd: int, length: int) -> MboxSnapshot:
             builder.block(buffer, base, limit, got)
             base += limit
     snapshot = builder.end(length, read_all(fd, 3, max(0, length - 3)))
-    if len(snapshot) and _is_internal(read_all(fd, min(_OVERLAP * 4, snapshot.ends[0]), 0)):
+    if held is None and len(snapshot) and _is_internal(read_all(fd, min(_HEADERS, snapshot.ends[0]), 0)):
         _hide_first(snapshot)
     return snapshot
+
+
+def seems_to_fit(fd: int, snapshot: MboxSnapshot) -> bool:
+    """Tell whether a mailbox begins with the messages of a snapshot, as far as samples tell.
+
+    The first message, the last and some sixty between them are looked at, and a message that is hidden.
+    """
+    count = len(snapshot)
+    if not count:
+        return False
+    first = snapshot.starts[0]
+    if first and not (
+        _FROM_LINE.match(start := read_all(fd, min(_HEADERS, first), 0)) and _is_internal(start)
+    ):
+        return False
+    chosen = {*range(0, count, max(1, count // _CHOSEN)), count - 1}
+    return all(
+        zlib.crc32(read_all(fd, snapshot.sample_length(index), snapshot.starts[index]))
+        == snapshot.samples[index]
+        for index in sorted(chosen)
+    )
 
 
 def _fill(fd: int, view: memoryview, offset: int) -> int:
@@ -151,10 +226,19 @@ def _fill(fd: int, view: memoryview, offset: int) -> int:
 
 
 class _Builder:
-    """Turns blocks of an mbox into columns; offsets are absolute unless called `at`."""
+    """Turns blocks of an mbox into columns; offsets are absolute unless called `at`.
 
-    def __init__(self) -> None:
+    Args:
+        origin: where it begins: at a From_ line.
+        held: its last message begins there; those before it are taken over.
+    """
+
+    def __init__(self, origin: int, held: MboxSnapshot | None) -> None:
         self._snapshot = MboxSnapshot()
+        self._origin = origin
+        if held is not None:
+            for name, _ in COLUMNS:
+                setattr(self._snapshot, name, getattr(held, name)[:-1])
         self._counted = 0  # content up to here is in `_extra`
         self._extra = 0  # bare LFs of the open message: each is one octet more on the wire
         self._sample = b""
@@ -162,21 +246,23 @@ class _Builder:
     def block(self, buffer: bytearray, base: int, limit: int, got: int) -> None:
         """Take in the octets before `limit`; those up to `got` only complete a From_ line or a sample."""
         has_cr = buffer.find(b"\r", 0, limit) >= 0
-        if base == 0:
+        if base == self._origin:
             first = _FROM_LINE.match(buffer, 0, got)
             if first is None:
                 raise NotMboxError
-            self._begin(buffer, 0, 0, first.end())
+            self._begin(buffer, base, 0, first.end())
         at = max(0, self._counted - base)
-        # The line end of a From_ line may be the first half of the empty line before the next one.
-        search_at = max(0, at - 1)
-        while (found := _SEPARATOR.search(buffer, search_at, got)) and found.start() < limit:
-            end, following = found.start() + 1, found.end()
+        search_at = at
+        # A From_ line belongs to the block in which the empty line before it begins.
+        while (found := _SEPARATOR.search(buffer, search_at, got)) and (
+            found.start() - (gap := _gap(buffer, found.start())) - 1 < limit
+        ):
+            following = found.start()
+            end = following - gap
             self._count(buffer, at, end, has_cr)
-            self._finish(base + following, following - end)
-            at = following + len(found[1])
+            self._finish(base + following, gap)
+            at = search_at = found.end()
             self._begin(buffer, base, following, at)
-            search_at = at - 1
         self._count(buffer, at, limit, has_cr)
         self._counted = base + max(at, limit)
 
@@ -217,6 +303,11 @@ class _Builder:
         snapshot.tails.append(tail)
         snapshot.sizes.append(end - start - snapshot.heads[-1] - tail + self._extra)
         snapshot.samples.append(zlib.crc32(self._sample[: end - start - tail]))
+
+
+def _gap(buffer: bytearray, at: int) -> int:
+    """Return the octets of the empty line before a From_ line."""
+    return 2 if buffer[at - 2] == 13 else 1
 
 
 def _is_internal(start: bytes) -> bool:

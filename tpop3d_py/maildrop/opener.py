@@ -5,6 +5,8 @@ yet. Without one, the patterns of the `mailbox` directive are tried from left to
 exists is it: one that exists but cannot be used stops the search, so that nobody ever sees the wrong
 mailbox.  If none exists, the maildrop is empty, and the log warns.
 
+``lowercase-mailbox`` is for paths that came with a login, whole, as tpop3d has it.
+
 Type: as given (``bsd``, ``maildir``, ``empty``); else a path with a final slash, or an existing folder,
 is a maildir; else an mbox.
 
@@ -16,51 +18,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tpop3d_py.contracts import Identity, Maildrop, MaildropError, Reason
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Cache
+from tpop3d_py.maildrop.directives import MaildropSettings
 from tpop3d_py.maildrop.empty import Empty
 from tpop3d_py.maildrop.files import Files, unusable
 from tpop3d_py.maildrop.maildir import MaildirDriver
 from tpop3d_py.maildrop.mbox import MboxDriver
-from tpop3d_py.maildrop.patterns import KINDS, Pattern, check_path
-from tpop3d_py.settings import BOOLEAN, integer, seconds, setting, words_of
+from tpop3d_py.maildrop.mbox_memory import MboxOptions
+from tpop3d_py.maildrop.patterns import KINDS, check_path
 
-
-@dataclass(frozen=True, slots=True)
-class MaildropSettings:
-    """The directives that mailboxes obey."""
-
-    mailbox: tuple[Pattern, ...] = setting(
-        "mailbox",
-        words_of("list of [DRIVER:]PATH patterns", Pattern.parse),
-        default=(),
-        summary="Where mail lies when the login does not say: tried from left to right, with $(user),"
-        " $(local_part), $(domain), $(home); DRIVER is bsd, maildir or empty.",
-        example="/var/mail/$(user) maildir:$(home)/Maildir",
-    )
-    no_dotlock: bool = setting(
-        "mailspool-no-dotfile-locking",
-        BOOLEAN,
-        default=False,
-        summary="Do without the dotlock MAILBOX.lock and rely on the fcntl lock alone.",
-    )
-    # A delivery holds its locks for milliseconds.  While we wait, a session thread waits: two seconds outlast
-    # a slow disk, and a mail program that gets [IN-USE] tries again by itself.
-    lock_timeout: float = setting(
-        "mailspool-lock-timeout",
-        seconds(0, 30),
-        default=2.0,
-        summary="How long to wait for the MTA's locks on an mbox before the client is told it is in use.",
-    )
-    cache_kilobytes: int = setting(
-        "mailbox-cache-kilobytes",
-        integer(0, 4 * 1024 * 1024, "kilobytes"),
-        default=32 * 1024,
-        summary="Memory per process and format for what is known of mailboxes that were open before.",
-    )
+__all__ = ["MaildropSettings", "Opener"]
 
 
 class Opener:
@@ -77,16 +47,16 @@ class Opener:
         self._log = log
         files = files or Files()
         capacity = settings.cache_kilobytes * 1024
-        mbox = MboxDriver(
-            files,
-            log,
-            Cache(capacity),
-            dotlock=not settings.no_dotlock,
+        options = MboxOptions(
+            methods=settings.methods,
             timeout=settings.lock_timeout,
+            style=settings.uidl_style,
+            index=settings.index,
+            reserve=settings.reserve_kilobytes * 1024,
         )
         self._drivers: dict[str, Callable[[str, Identity], Maildrop]] = {
-            "bsd": mbox.open,
-            "maildir": MaildirDriver(files, log, Cache(capacity)).open,
+            "bsd": MboxDriver(files, log, Cache(capacity), options).open,
+            "maildir": MaildirDriver(files, log, Cache(capacity), settings.maildir).open,
             "empty": lambda path, identity: Empty(),
         }
 
@@ -102,7 +72,8 @@ class Opener:
         if kind == "empty":
             return Empty()
         if identity.mailbox:
-            return self._try(identity.mailbox, kind, identity) or Empty()
+            path = identity.mailbox.lower() if self._settings.lowercase else identity.mailbox
+            return self._try(path, kind, identity) or Empty()
         return self._search(identity)
 
     def _search(self, identity: Identity) -> Maildrop:

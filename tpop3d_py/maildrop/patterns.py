@@ -15,6 +15,7 @@ When things fail: `Pattern.parse` raises `ValueError` with a sentence for the op
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tpop3d_py.contracts import Identity, MaildropError, Reason
@@ -28,18 +29,14 @@ _INDEX = re.compile(r"-?[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
-    """One ``$(name)`` or ``$(name[index])``."""
+class Place:
+    """One ``$(name)`` or ``$(name[index])`` in a pattern."""
 
     name: str
     index: int | None
 
-    def value(self, identity: Identity) -> str:
-        """Return its value for one login; `MaildropError` if that must not be part of a path."""
-        value: str = getattr(identity, self.name)
-        problem = _problem(value, is_path=self.name == "home")
-        if problem:
-            raise MaildropError(Reason.MAILBOX, f"$({self.name}) {problem}: {printable(value)}")
+    def pick(self, value: str) -> str:
+        """Return a value, or its character at the index; `MaildropError` if there is none."""
         if self.index is None:
             return value
         try:
@@ -61,7 +58,7 @@ class Pattern:
 
     text: str
     kind: str
-    parts: tuple[str | Variable, ...]
+    parts: tuple[str | Place, ...]
 
     @classmethod
     def parse(cls, word: str) -> Pattern:
@@ -70,7 +67,7 @@ class Pattern:
         kind, path = (match[1], match[2]) if match else ("", word)
         if match and kind not in KINDS:
             raise ValueError(f"{word}: unknown mailbox driver {kind}; there are {', '.join(KINDS)}")
-        parts = tuple(_parts(word, path))
+        parts = tuple(read_parts(word, path, _NAMES))
         if kind != "empty" and not path.startswith(("/", "$(home)/")):
             raise ValueError(f"{word}: must be an absolute path or begin with $(home)/")
         if ".." in path.split("/"):
@@ -79,7 +76,7 @@ class Pattern:
 
     def expand(self, identity: Identity) -> str:
         """Return the path for one login; `MaildropError` if a value is missing or unfit."""
-        return "".join(part if isinstance(part, str) else part.value(identity) for part in self.parts)
+        return "".join(part if isinstance(part, str) else _value(part, identity) for part in self.parts)
 
     def __str__(self) -> str:
         return self.text
@@ -91,17 +88,36 @@ def check_path(path: str) -> None:
         raise MaildropError(Reason.MAILBOX, f"mailbox path is not absolute and plain: {printable(path)}")
 
 
-def _parts(word: str, path: str) -> list[str | Variable]:
-    parts: list[str | Variable] = []
+def _value(place: Place, identity: Identity) -> str:
+    """Return a variable's value for one login; `MaildropError` if that must not be part of a path."""
+    value: str = getattr(identity, place.name)
+    problem = _problem(value, is_path=place.name == "home")
+    if problem:
+        raise MaildropError(Reason.MAILBOX, f"$({place.name}) {problem}: {printable(value)}")
+    return place.pick(value)
+
+
+def read_parts(word: str, path: str, names: Sequence[str]) -> list[str | Place]:
+    """Split a path into literal text and variables.
+
+    Args:
+        word: what the operator wrote, for messages.
+        path: what of it is to be split.
+        names: the variables that there are.
+
+    Raises:
+        ValueError: an unknown variable, or brackets that do not fit.
+    """
+    parts: list[str | Place] = []
     end = 0
     for match in _VARIABLE.finditer(path):
         name, index = match[1], match[2]
-        if name not in _NAMES:
-            known = ", ".join(f"$({known})" for known in _NAMES)
+        if name not in names:
+            known = ", ".join(f"$({known})" for known in names)
             raise ValueError(f"{word}: unknown variable $({name}); there are {known}")
         if index is not None and not _INDEX.fullmatch(index):
             raise ValueError(f"{word}: [{index}] is not a position")
-        parts += [path[end : match.start()], Variable(name, None if index is None else int(index))]
+        parts += [path[end : match.start()], Place(name, None if index is None else int(index))]
         end = match.end()
     parts.append(path[end:])
     if any(isinstance(part, str) and "$(" in part for part in parts):

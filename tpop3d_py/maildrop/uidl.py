@@ -1,10 +1,10 @@
-"""Unique identifiers for UIDL: the default style.
+"""Unique identifiers for UIDL, in three styles.
 
 RFC 1939 section 7: an identifier is one to 70 octets of 0x21 to 0x7E, names one message for as long as it
 exists, and the server should never use it for another.
 
-Maildir: the base name (up to ``:``), which delivery made unique, if it fits; else a digest of it.  Flags
-and the move from ``new`` to ``cur`` do not touch it.
+``stable``, the default.  Maildir: the base name (up to ``:``), which delivery made unique, if it fits; else
+a digest of it.  Flags and the move from ``new`` to ``cur`` do not touch it.
 
 Mbox: a digest of the From_ line and the content without the header fields that mail programs change
 (Status, X-UID and their like), so it outlives status changes, deliveries, expunges and the loss of every
@@ -18,6 +18,14 @@ is deleted the second takes over its number.  This is the harmless choice: what 
 identifier is, octet for octet, what it would get again.  Numbering from the end would rename kept twins
 at every delivery instead.
 
+``tpop3d``, for mail programs that remember what tpop3d told them, bit for bit.  Maildir: the MD5 of the base
+name.  Mbox: the MD5 of the first 512 octets from the From_ line on, or of all there is up to the next one.
+It has that server's weaknesses: a changed Status field changes it, and messages that agree in 512 octets
+share it.
+
+``qmail``, for maildirs that qmail-pop3d served: the base name, which is the same as ``stable``.  It says
+nothing of an mbox, which gets ``tpop3d``.
+
 When things fail: whatever `read` raises goes up; octets that are no mail at all have an identifier too.
 """
 
@@ -25,11 +33,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+
+from tpop3d_py.maildrop.columns import Octets
 
 _WHOLE = 64 * 1024  # a body up to this size is digested whole, and so much of a message is read at first
 _EDGE = 32 * 1024
 _CLEAN = re.compile(rb"[\x21-\x7e]{1,70}")
+_CLEAN_ALL = re.compile(rb"[\x21-\x7e]*")
+_LENGTHS = frozenset(range(1, 71))
 _HEADER_END = re.compile(rb"^\r?\n", re.MULTILINE)
 _VOLATILE = re.compile(
     rb"^(?:Status|X-Status|X-UID|X-Keywords|X-IMAP|X-IMAPbase|Content-Length):[^\n]*\n(?:[ \t][^\n]*\n)*",
@@ -39,26 +52,62 @@ _VOLATILE = re.compile(
 Read = Callable[[int, int], bytes]
 
 
-def maildir_uids(base_names: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield one identifier per base name; a name that occurs again is counted in."""
-    seen: dict[bytes, int] = {}
-    for name in base_names:
-        count = seen[name] = seen.get(name, 0) + 1
-        if count > 1:
-            # "/" cannot occur in a file name, so this digests nothing that another message is called.
-            yield _digest(name + b"/%d" % count)
-        elif _CLEAN.fullmatch(name):
-            yield name
-        else:
-            yield _digest(name)
+class Style(Enum):
+    """How identifiers are made."""
+
+    STABLE = "stable"
+    TPOP3D = "tpop3d"
+    QMAIL = "qmail"
 
 
-def mbox_uids(digests: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield one identifier per message digest, twins numbered in file order."""
+def maildir_uids(base_names: Sequence[bytes], style: Style = Style.STABLE) -> Octets:
+    """Return one identifier per base name; a name that occurs again is counted in."""
+    if style is Style.TPOP3D:
+        return Octets(hashlib.md5(name, usedforsecurity=False).hexdigest().encode() for name in base_names)
+    if len(set(base_names)) == len(base_names) and _are_clean(base_names):
+        return Octets(base_names)
     seen: dict[bytes, int] = {}
+    return Octets(_maildir_uid(name, seen) for name in base_names)
+
+
+def _are_clean(names: Sequence[bytes]) -> bool:
+    lengths = set(map(len, names))
+    return lengths <= _LENGTHS and _CLEAN_ALL.fullmatch(b"".join(names)) is not None
+
+
+def _maildir_uid(name: bytes, seen: dict[bytes, int]) -> bytes:
+    count = seen[name] = seen.get(name, 0) + 1
+    if count > 1:
+        # "/" cannot occur in a file name, so this digests nothing that another message is called.
+        return _digest(name + b"/%d" % count)
+    return name if _CLEAN.fullmatch(name) else _digest(name)
+
+
+def mbox_uids(digests: Octets, style: Style = Style.STABLE) -> Octets:
+    """Return one identifier per message digest, twins numbered in file order."""
+    if style is not Style.STABLE or len(set(digests)) == len(digests):
+        return digests
+    return Octets(_numbered(digests))
+
+
+def _numbered(digests: Iterable[bytes]) -> list[bytes]:
+    seen: dict[bytes, int] = {}
+    numbered = []
     for digest in digests:
         count = seen[digest] = seen.get(digest, 0) + 1
-        yield digest if count == 1 else b"%s-%d" % (digest, count)
+        numbered.append(digest if count == 1 else b"%s-%d" % (digest, count))
+    return numbered
+
+
+def tpop3d_digest(read: Read, extent: int) -> bytes:
+    """Digest one mbox message as tpop3d did.
+
+    Args:
+        read: returns octets by offset (from the start of the From_ line) and length.
+        extent: octets from the From_ line to the next one, the empty line between them included.
+    """
+    octets = read(0, min(extent, 512))
+    return hashlib.md5(octets, usedforsecurity=False).hexdigest().encode()
 
 
 def mbox_digest(read: Read, from_length: int, length: int) -> bytes:

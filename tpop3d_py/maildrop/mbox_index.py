@@ -1,0 +1,176 @@
+"""The index file of a large mbox: its columns and digests, for a later process.
+
+It lies beside the mailbox (``.NAME.pypop3d-index``) or where ``mailspool-index`` says.  Layout: magic with
+version and byte order, SHA-256 of the rest, the mailbox's mark, counts, columns, digests.  The mailbox is
+read again only from its last message on, if device and inode are the same, it is not shorter, and samples
+of the content are where the index says; see `mbox`.
+
+It is written under a second name and renamed, by whoever holds the session lock; nothing waits for the
+disk, because a damaged file is noticed.  Small mailboxes get none: reading them is cheaper.
+
+When things fail: nothing is raised.  A file that is missing, damaged, of another version, not the owner's,
+not a regular file or too large is no index; one that cannot be written is not written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import sys
+from array import array
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tpop3d_py.contracts import Identity
+from tpop3d_py.maildrop.columns import Octets
+from tpop3d_py.maildrop.files import Files, beside, give_to, is_owner, read_all, write_all
+from tpop3d_py.maildrop.mbox_scan import COLUMNS, Mark, MboxSnapshot
+from tpop3d_py.maildrop.patterns import Place, read_parts
+from tpop3d_py.maildrop.uidl import Style
+from tpop3d_py.settings import Kind
+
+#: Mailboxes below this many octets have no index.
+WORTH_OCTETS = 1024 * 1024
+_MAGIC = b"pypop3d mbox index 1 " + sys.byteorder.encode() + b"\n"
+_DIGEST = 32
+_LARGEST = 1024 * 1024 * 1024
+_STYLES = tuple(Style)
+_NAMES = ("name", "path", "file", "escaped_name")
+_TELLING = ("name", "file", "escaped_name")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPattern:
+    """The value of ``mailspool-index``: where indexes lie.
+
+    Args:
+        text: as written.
+        parts: literal text and variables in turn; none for beside the mailbox.
+    """
+
+    text: str
+    parts: tuple[str | Place, ...]
+
+    KIND: ClassVar[Kind[IndexPattern | None]]
+
+    @classmethod
+    def parse(cls, word: str) -> IndexPattern | None:
+        """Read a pattern, or ``none``; `ValueError` says what is wrong with it."""
+        if word in ("none", BESIDE.text):
+            return BESIDE if word == BESIDE.text else None
+        parts = tuple(read_parts(word, word, _NAMES))
+        if not word.startswith(("/", "$(path)/", "$(name)")) or ".." in word.split("/"):
+            raise ValueError(f"{word}: must be none, or an absolute path without ..")
+        if not any(isinstance(part, Place) and part.name in _TELLING for part in parts):
+            raise ValueError(f"{word}: must contain $(name), $(file) or $(escaped_name)")
+        return cls(word, parts)
+
+    def expand(self, mailbox: str) -> str:
+        """Return where the index of a mailbox lies."""
+        if not self.parts:
+            return beside(mailbox, "index")
+        folder, name = os.path.split(mailbox)
+        escaped = mailbox.replace("%", "%25").replace("/", "%2f")
+        values = {"name": mailbox, "path": folder, "file": name, "escaped_name": escaped}
+        return "".join(part if isinstance(part, str) else part.pick(values[part.name]) for part in self.parts)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+#: The default: a hidden file beside the mailbox.
+BESIDE = IndexPattern("$(path)/.$(file).pypop3d-index", ())
+IndexPattern.KIND = Kind(
+    "path with variables, or none", IndexPattern.parse, lambda value: "none" if value is None else str(value)
+)
+
+
+def load(files: Files, path: str, identity: Identity, style: Style) -> MboxSnapshot | None:
+    """Return the snapshot in an index; None if there is no usable one."""
+    try:
+        fd = files.open(path)
+    except (OSError, ValueError):
+        return None
+    try:
+        st = os.fstat(fd)
+        if not (stat.S_ISREG(st.st_mode) and is_owner(st.st_uid, identity.uid) and st.st_size <= _LARGEST):
+            return None
+        return _decode(read_all(fd, st.st_size, 0), style)
+    except (OSError, ValueError, IndexError):
+        return None
+    finally:
+        files.close(fd)
+
+
+def save(files: Files, path: str, snapshot: MboxSnapshot, identity: Identity, style: Style) -> None:
+    """Write an index, if possible; the session lock is held."""
+    folder, name = os.path.split(path)
+    temporary = f"{folder}/{name if name.startswith('.') else '.' + name}.new"
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
+            files.unlink(temporary)  # a killed session's
+        fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            give_to(files, fd, identity.uid, identity.gid)
+            write_all(files, fd, _encode(snapshot, style), 0)
+            files.rename(temporary, path)
+        except OSError:
+            files.unlink(temporary)
+        finally:
+            files.close(fd)
+
+
+def drop(files: Files, path: str) -> None:
+    """Remove an index that told something untrue, or that is not worth keeping."""
+    with contextlib.suppress(OSError):
+        files.unlink(path)
+
+
+def _encode(snapshot: MboxSnapshot, style: Style) -> bytes:
+    digests = snapshot.digests or Octets()
+    facts = array("Q", [*snapshot.mark, snapshot.is_proven, snapshot.length, len(snapshot)])
+    facts.extend([_STYLES.index(style), len(digests), len(digests.blob)])
+    columns = [facts, *(getattr(snapshot, name) for name, _ in COLUMNS), digests.ends]
+    rest = b"".join(column.tobytes() for column in columns) + digests.blob
+    return _MAGIC + hashlib.sha256(rest).digest() + rest
+
+
+def _decode(data: bytes, style: Style) -> MboxSnapshot:
+    """Return the snapshot in an index file's octets; ValueError if they are not a whole one."""
+    start = len(_MAGIC) + _DIGEST
+    rest = memoryview(data)[start:]
+    if not data.startswith(_MAGIC) or hashlib.sha256(rest).digest() != data[len(_MAGIC) : start]:
+        raise ValueError("damaged")
+    reader = _Reader(rest)
+    facts = reader.column("Q", 11)
+    snapshot = MboxSnapshot()
+    mark, snapshot.is_proven, snapshot.length, count = facts[:5], bool(facts[5]), facts[6], facts[7]
+    snapshot.mark = Mark(*mark)
+    for name, kind in COLUMNS:
+        setattr(snapshot, name, reader.column(kind, count))
+    digests = Octets.joined(*reader.octets(facts[9], facts[10]))
+    if facts[8] == _STYLES.index(style) and len(digests):
+        snapshot.digests = digests
+    return snapshot
+
+
+class _Reader:
+    """Takes columns off the front of a file's octets."""
+
+    def __init__(self, rest: memoryview) -> None:
+        self._rest = rest
+
+    def column(self, kind: str, length: int) -> array[int]:
+        column = array(kind)
+        octets = length * column.itemsize
+        column.frombytes(self._rest[:octets])
+        if len(column) != length:
+            raise ValueError("damaged")
+        self._rest = self._rest[octets:]
+        return column
+
+    def octets(self, count: int, length: int) -> tuple[bytes, array[int]]:
+        ends = self.column("I", count + 1)
+        return bytes(self._rest[:length]), ends
