@@ -20,20 +20,25 @@ from tpop3d_py.auth.drivers.mysql import MysqlSettings
 from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.names import NameSettings
 from tpop3d_py.auth.registry import Authentication, AuthSettings, NoDrivers, assemble_chain
+from tpop3d_py.auth.tokens import TokenCheckError, TokenSettings
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.directory.errors import DirectoryError
 from tpop3d_py.log import Log
 from tpop3d_py.maildrop.opener import MaildropSettings, Opener
+from tpop3d_py.pop3.languages import CATALOGS
 from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server import authenticator, listeners, privileges
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
-from tpop3d_py.server.connection import Connection, Habits, Timeouts
+from tpop3d_py.server.connection import Connection, Habits
 from tpop3d_py.server.door import Door
+from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.listeners import Listener, ListenError
+from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.pidfile import PidFile, PidFileError
 from tpop3d_py.server.sessionlog import Dialogue
 from tpop3d_py.server.settings import LogSettings, ServerSettings
@@ -44,12 +49,14 @@ from tpop3d_py.server.worker import Worker, WorkerPlan
 #: Settings of the POP3 daemon, in the order of the sample file and the reference page.
 POP3_GROUPS: tuple[type[Any], ...] = (
     ServerSettings,
+    ProtocolSettings,
     NameSettings,
     MaildropSettings,
     LogSettings,
     DirectoryDriverSettings,
     MysqlSettings,
     PamSettings,
+    TokenSettings,
 )
 #: Settings of the directory, which every command reads.
 DIRECTORY_GROUPS: tuple[type[Any], ...] = (DirectorySettings,)
@@ -87,7 +94,7 @@ def serve(conf: Configuration, options: Options) -> int:
     try:
         privileges.check_account(server.run_as)  # now: after detach() nobody would hear of it
         authentication = assemble_chain(auth_settings(conf), log)
-        doors = [_open_door(listener, server) for listener in server.listen_address]
+        doors = [_open_door(listener, conf) for listener in server.listen_address]
         pid_file = PidFile(options.pid_file) if options.pid_file else None
         passwords.burn_time(
             b""
@@ -97,7 +104,14 @@ def serve(conf: Configuration, options: Options) -> int:
         if pid_file is not None:
             pid_file.write(os.getpid())
         privileges.drop_for_good(server.run_as, authentication.groups)
-    except (NoDrivers, ListenError, PidFileError, DirectoryError, privileges.PrivilegeError) as error:
+    except (
+        NoDrivers,
+        TokenCheckError,
+        ListenError,
+        PidFileError,
+        DirectoryError,
+        privileges.PrivilegeError,
+    ) as error:
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
@@ -128,6 +142,8 @@ def auth_settings(conf: Configuration) -> AuthSettings:
         directory=conf.get(DirectorySettings),
         directory_driver=conf.get(DirectoryDriverSettings),
         mysql=conf.get(MysqlSettings),
+        tokens=conf.get(TokenSettings),
+        empty_passwords=conf.get(ProtocolSettings).empty_passwords,
     )
 
 
@@ -143,16 +159,32 @@ def check(conf: Configuration) -> list[str]:
         authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
         for listener in server.listen_address:
             _tls_of(listener)
-    except (NoDrivers, DirectoryError, privileges.PrivilegeError) as error:
+    except (NoDrivers, TokenCheckError, DirectoryError, privileges.PrivilegeError) as error:
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
     return [*conf.warnings, *authentication.notices]
 
 
-def _open_door(listener: Listener, server: ServerSettings) -> Door:
-    tls = _tls_of(listener)
-    return Door(listeners.bind(listener), listeners.domain_of(listener), Profile(), tls)
+def _open_door(listener: Listener, conf: Configuration) -> Door:
+    tls, profile = _tls_of(listener), _profile_of(listener, conf)
+    sock = listeners.bind(listener, conf.get(ServerSettings).tcp_send_buffer)
+    return Door(sock, listeners.domain_of(listener), profile, tls, listener.stls)
+
+
+def _profile_of(listener: Listener, conf: Configuration) -> Profile:
+    protocol = conf.get(ProtocolSettings)
+    return Profile(
+        texts=CATALOGS[listener.texts or protocol.texts],
+        stls=listener.stls,
+        apop_only=protocol.apop_only,
+        password_tls_only=protocol.password_tls_only,
+        mechanisms=protocol.sasl_mechanisms,
+        token_check=bool(conf.get(TokenSettings).check),
+        binding=end_point(listener.certificate) if listener.certificate else b"",
+        permit_empty_password=protocol.empty_passwords,
+        commit_on_early_close=not protocol.no_commit_on_early_close,
+    )
 
 
 def _tls_of(listener: Listener) -> Any:
@@ -172,7 +204,8 @@ def _announce(
     """Write the paper's start-up lines."""
     for door, listener in zip(doors, addresses, strict=True):
         host, port = door.sock.getsockname()[:2]
-        tls = "; TLS mode immediate" if listener.certificate else ""
+        mode = "stls" if listener.stls else "immediate"
+        tls = f"; TLS mode {mode}" if listener.certificate else ""
         log.notice(f"listening on address {host}, port {port}, domain {door.domain}{tls}")
     for notice in authentication.notices:
         log.warning(notice)

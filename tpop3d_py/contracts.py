@@ -71,6 +71,9 @@ class Mechanism(Enum):
 
     PASSWORD = "PASS"  # noqa: S105 - the command's name
     APOP = "APOP"
+    SCRAM = "SCRAM-SHA-256"
+    SCRAM_PLUS = "SCRAM-SHA-256-PLUS"
+    BEARER = "BEARER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,13 @@ class Credentials:
     Args:
         mechanism: password or APOP digest.
         user: the name as sent; octets that are not UTF-8 are surrogates and match nobody.
-        secret: the password, or the 32 lower-case hex digits of the digest; never contains NUL.
+        secret: the password, the 32 lower-case hex digits of the digest, or the bearer token; empty for
+            SCRAM, whose proof is in `exchange`; never contains NUL.
         timestamp: APOP only: the greeting's stamp with its angle brackets.
         peer: the connection.
+        exchange: SCRAM only: the client's first message, or that, the server's first and the client's final
+            one (RFC 5802 section 7); none contains NUL.
+        binding: SCRAM_PLUS only: what the channel is bound to, the tls-server-end-point data of RFC 5929.
     """
 
     mechanism: Mechanism
@@ -90,6 +97,8 @@ class Credentials:
     secret: bytes
     timestamp: bytes
     peer: Peer
+    exchange: tuple[bytes, ...] = ()
+    binding: bytes = b""
 
 
 class Verdict(Enum):
@@ -99,6 +108,7 @@ class Verdict(Enum):
     REFUSED = "refused"
     NOT_MINE = "not mine"
     UNAVAILABLE = "unavailable"
+    CONTINUE = "continue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +143,35 @@ class Decision:
     """The outcome of asking one driver, or the whole chain, about one login.
 
     Args:
-        verdict: the answer.
+        verdict: the answer; CONTINUE wants the client's answer to `challenge` first.
         identity: set if and only if the verdict is GRANTED.
         detail: one line for the log.
+        challenge: SCRAM only: the server's first message with CONTINUE, its final one with GRANTED.
     """
 
     verdict: Verdict
     identity: Identity | None = None
     detail: str = ""
+    challenge: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The outcome of a login that is not at its end: the client has to answer these octets first."""
+
+    octets: bytes
+
+
+class TokenCheck(Protocol):
+    """Finds out whether a bearer token (RFC 6750) lets a user in; called in the authentication processes."""
+
+    def check(self, user: str, token: bytes) -> Verdict:
+        """Answer GRANTED, REFUSED or UNAVAILABLE.
+
+        Args:
+            user: the name that the client wants to be; the token must have been issued to that user.
+            token: as the client sent it, 1 octet or more of the b64token syntax.
+        """
 
 
 class MaildropError(Exception):
@@ -225,3 +256,9 @@ class Login(Protocol):
 
     def begin(self, credentials: Credentials) -> None:
         """Ask for a check; the answer comes later, to `Session.login_finished`."""
+
+    def confirm(self) -> None:
+        """Go on with the login that was granted with a `Challenge`, which the client has now answered.
+
+        The answer comes later, as after `begin`; any other command forgets the granted login.
+        """

@@ -66,7 +66,6 @@ def test_passwords_that_pop3_cannot_carry(bad: str) -> None:
         "{md5}",
         "{md5}AAAAAAAAAAAAAAAAAAAAAA",
         "{md5}" + "g" * 32,
-        "{plaintext}",
         "{crypt}",
         "{crypt}*",
         "{crypt}!",
@@ -77,6 +76,13 @@ def test_passwords_that_pop3_cannot_carry(bad: str) -> None:
 def test_damaged_forms_match_nothing(damaged: str) -> None:
     for password in (b"", b"x", b"*", b"!", damaged.encode()):
         assert not passwords.verify(damaged, password)
+
+
+def test_an_empty_password_matches_only_where_one_is_stored() -> None:
+    # Whether that lets anybody in is for the chain to say.
+    for stored in ("{plaintext}", "{md5}d41d8cd98f00b204e9800998ecf8427e"):
+        assert passwords.verify(stored, b"")
+        assert not passwords.verify(stored, b"x")
 
 
 def test_the_form_that_let_anybody_in_does_not() -> None:

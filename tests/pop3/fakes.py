@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tpop3d_py.contracts import (
     BodyInterrupted,
+    Challenge,
     Credentials,
     MaildropError,
     Mechanism,
@@ -32,6 +33,12 @@ REFUSING = {
     b"broken": Reason.MAILBOX,
     b"forbidden": Reason.FORBIDDEN,
 }
+
+#: The exchange of RFC 7677 section 3, of the user ``user`` with the password ``pencil``.
+SCRAM_FIRST = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+SCRAM_PROOF = b"p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+SCRAM_LAST = b"v=6rriTRBi23WpRZ/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+TOKEN = b"good.token"
 
 
 def _letter(number: int) -> bytes:
@@ -131,20 +138,38 @@ class FakeLogin:
     def __init__(self, maildrop: FakeMaildrop) -> None:
         self.maildrop = maildrop
         self.asked: list[Credentials] = []
+        self.confirmed = False
 
     def begin(self, credentials: Credentials) -> None:
         self.asked.append(credentials)
+        self.confirmed = False
 
-    def answer(self) -> FakeMaildrop | Refusal:
+    def confirm(self) -> None:
+        self.confirmed = True
+
+    def answer(self) -> FakeMaildrop | Refusal | Challenge:
         credentials = self.asked[-1]
+        if self.confirmed:
+            return self.maildrop
+        if credentials.exchange:
+            return self._scram(credentials.exchange)
         name = credentials.user.encode("utf-8", "surrogateescape")
         if reason := REFUSING.get(name.partition(b"@")[0]):
             return Refusal(reason, "only for the log")
         right = PASSWORD
         if credentials.mechanism is Mechanism.APOP:
             right = hashlib.md5(credentials.timestamp + PASSWORD).hexdigest().encode()
+        elif credentials.mechanism is Mechanism.BEARER:
+            right = TOKEN
         if name == b"luser@klient1.pl" and credentials.secret == right:
             return self.maildrop
+        return Refusal(Reason.CREDENTIALS, "only for the log")
+
+    def _scram(self, exchange: tuple[bytes, ...]) -> Refusal | Challenge:
+        if len(exchange) == 1:
+            return Challenge(SCRAM_FIRST)
+        if exchange[2].endswith(SCRAM_PROOF):
+            return Challenge(SCRAM_LAST)
         return Refusal(Reason.CREDENTIALS, "only for the log")
 
 
@@ -154,10 +179,11 @@ class Shell:
 
     maildrop: FakeMaildrop = field(default_factory=lambda: FakeMaildrop(MESSAGES["three"]))
     profile: Profile = field(default_factory=Profile)
+    secure: bool = False
 
     def __post_init__(self) -> None:
         self.login = FakeLogin(self.maildrop)
-        self.session = Session(PEER, self.login, STAMP, self.profile)
+        self.session = Session(PEER, self.login, STAMP, self.profile, secure=self.secure)
         self.lines = LineBuffer()
         self.output = bytearray()
         self.replies: list[Reply] = []
@@ -185,7 +211,7 @@ class Shell:
 
     def _serve(self) -> None:
         while not self.closed:
-            line = self.lines.next_line()
+            line = self.lines.next_line(self.session.expected)
             if line is None:
                 return
             if line is TOO_LONG:
@@ -201,6 +227,9 @@ class Shell:
         else:
             for piece in sent:
                 self.output += piece
+        if reply.then is Then.START_TLS:
+            self.lines.clear()
+            self.session.tls_started()
         if reply.then is Then.WAIT:
             self._send(self.session.login_finished(self.login.answer()))
         self.closed = self.closed or reply.then is Then.CLOSE

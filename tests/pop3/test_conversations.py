@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.pop3.fakes import MESSAGES, PASSWORD, STAMP, FakeMaildrop, Shell
-from tpop3d_py.pop3 import Ending
+from tpop3d_py.pop3 import POLISH, POLITE, Ending, Profile
 
 FOLDER = Path(__file__).with_name("conversations")
 LOGIN = (
@@ -22,18 +24,42 @@ LOGIN = (
 DIGEST = hashlib.md5(b"<" + STAMP + b"@klient1.pl>" + PASSWORD).hexdigest().upper()
 
 
+#: What ``@profile`` may say; ``secure`` begins inside TLS.
+PROFILES: dict[str, dict[str, object]] = {
+    "stls": {"stls": True},
+    "apop-only": {"apop_only": True},
+    "password-tls-only": {"password_tls_only": True},
+    "empty": {"permit_empty_password": True},
+    "scram": {"mechanisms": (b"SCRAM-SHA-256", b"PLAIN")},
+    "plus": {"mechanisms": (b"SCRAM-SHA-256-PLUS", b"SCRAM-SHA-256"), "binding": b"\x05" * 32},
+    "tokens": {"token_check": True},
+    "polite": {"texts": POLITE},
+    "polish": {"texts": POLISH},
+    "secure": {},
+}
+
+
 @dataclass
 class Conversation:
-    """What a script says: client lines, all that the server answers, and the state at the end."""
+    """What a script says: client lines, all that the server answers, and the state at the end.
+
+    The client's lines come in parts: one that says ``@then`` waits for the answers before it goes on.
+    """
 
     maildrop: str = "three"
-    client: list[bytes] = field(default_factory=list)
+    profile: dict[str, object] = field(default_factory=dict)
+    secure: bool = False
+    parts: list[list[bytes]] = field(default_factory=lambda: [[]])
     server: list[bytes] = field(default_factory=lambda: [b"+OK <" + STAMP + b"@klient1.pl>"])
     facts: list[tuple[str, str]] = field(default_factory=list)
 
     @property
-    def input(self) -> bytes:
-        return b"".join(line + b"\r\n" for line in self.client)
+    def client(self) -> list[bytes]:
+        return [line for part in self.parts for line in part]
+
+    @property
+    def input(self) -> list[bytes]:
+        return [b"".join(line + b"\r\n" for line in part) for part in self.parts]
 
     @property
     def output(self) -> bytes:
@@ -41,22 +67,33 @@ class Conversation:
 
 
 def octets(text: str) -> bytes:
-    return text.replace("@DIGEST@", DIGEST).encode("ascii").decode("unicode_escape").encode("latin-1")
+    """Read a line: ``\\x`` escapes, ``@DIGEST@``, ``@B64:...@`` in base64, and UTF-8 as it is."""
+    text = text.replace("@DIGEST@", DIGEST)
+    if not text.isascii():
+        return text.encode()
+    raw = text.encode("ascii").decode("unicode_escape").encode("latin-1")
+    return re.sub(rb"@B64:(.*?)@(?= |$)", lambda found: base64.b64encode(found[1]), raw)
 
 
 def read(path: Path) -> Conversation:
     conversation = Conversation()
-    for line in path.read_text("ascii").splitlines():
+    for line in path.read_text("utf-8").splitlines():
         kind, _, rest = line.partition(" ")
         match kind:
             case "C:":
-                conversation.client.append(octets(rest))
+                conversation.parts[-1].append(octets(rest))
+            case "@then":
+                conversation.parts.append([])
+            case "@profile":
+                for name in rest.split():
+                    conversation.profile |= PROFILES[name]
+                conversation.secure = "secure" in rest.split()
             case "S:":
                 conversation.server.append(octets(rest))
             case "@maildrop":
                 conversation.maildrop = rest
             case "@login":
-                conversation.client += [text for who, text in LOGIN if who == "C"]
+                conversation.parts[-1] += [text for who, text in LOGIN if who == "C"]
                 conversation.server += [text for who, text in LOGIN if who == "S"]
             case "#":
                 pass
@@ -124,8 +161,12 @@ def with_lone_lf(script: bytes) -> list[bytes]:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 def test_conversation(path: Path, feed: Callable[[bytes], list[bytes]]) -> None:
     conversation = read(path)
-    shell = Shell(FakeMaildrop(MESSAGES[conversation.maildrop]))
-    shell.feed(feed(conversation.input))
+    profile = Profile(**conversation.profile)  # type: ignore[arg-type]
+    shell = Shell(FakeMaildrop(MESSAGES[conversation.maildrop]), profile, conversation.secure)
+    *parts, last = conversation.input
+    for part in parts:
+        shell.feed([part] if feed is with_trailing_data else feed(part))
+    shell.feed(feed(last))
     events = [kind for kind, _ in conversation.facts]
     if "@idle" in events:
         shell.time_out()
@@ -141,4 +182,5 @@ def test_all_commands_have_a_conversation() -> None:
     spoken = {
         line.strip().partition(b" ")[0].upper() for path in FOLDER.glob("*.txt") for line in read(path).client
     }
-    assert {*b"USER PASS APOP CAPA STLS QUIT STAT LIST UIDL RETR TOP DELE RSET NOOP LAST".split()} <= spoken
+    known = b"USER PASS APOP AUTH CAPA STLS UTF8 LANG QUIT STAT LIST UIDL RETR TOP DELE RSET NOOP LAST"
+    assert {*known.split()} <= spoken

@@ -27,10 +27,11 @@ from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.server import authenticator, listeners
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
-from tpop3d_py.server.connection import Connection, Habits, Timeouts
+from tpop3d_py.server.connection import Connection, Habits
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.limits import Board
+from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.sessionlog import Dialogue
 from tpop3d_py.server.supervisor import Role, Supervisor
 from tpop3d_py.server.transport import server_context

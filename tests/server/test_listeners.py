@@ -21,6 +21,13 @@ from tpop3d_py.server.listeners import LISTENERS, Listener, ListenError, bind, d
         ("[::]", Listener("::", 110)),
         ("10.0.0.1;tls=immediate,/c.pem", Listener("10.0.0.1", 995, "", "/c.pem", "/c.pem")),
         ("10.0.0.1:9(x.pl);tls=immediate,/c,/k", Listener("10.0.0.1", 9, "x.pl", "/c", "/k")),
+        ("10.0.0.1;tls=stls,/c.pem", Listener("10.0.0.1", 110, "", "/c.pem", "/c.pem", stls=True)),
+        ("10.0.0.1(x.pl);tls=stls,/c,/k", Listener("10.0.0.1", 110, "x.pl", "/c", "/k", stls=True)),
+        ("10.0.0.1;texts=polish", Listener("10.0.0.1", 110, texts="polish")),
+        (
+            "[::1](x.pl);texts=polite;tls=immediate,/c",
+            Listener("::1", 995, "x.pl", "/c", "/c", texts="polite"),
+        ),
     ],
 )
 def test_good_ones(text: str, expected: Listener) -> None:
@@ -40,7 +47,14 @@ def test_good_ones(text: str, expected: Listener) -> None:
         "10.0.0.1(../x)",
         "[::g]:110",
         "10.0.0.1/(.*)/",
-        "10.0.0.1;tls=stls,/c.pem",
+        "10.0.0.1;tls=stls",
+        "10.0.0.1;tls=stls,c.pem",
+        "10.0.0.1;tls=starttls,/c.pem",
+        "10.0.0.1;tls=stls,/c;tls=stls,/c",
+        "10.0.0.1;texts=klingon",
+        "10.0.0.1;texts=",
+        "10.0.0.1;color=red",
+        "10.0.0.1;",
         "10.0.0.1;tls=immediate",
         "10.0.0.1;tls=immediate,c.pem",
         "10.0.0.1;tls=immediate,/a,/b,/c",
@@ -66,6 +80,17 @@ def test_binding_and_a_taken_port() -> None:
             bind(Listener("127.0.0.1", port))
     finally:
         first.close()
+
+
+def test_the_send_buffer_is_as_asked_for() -> None:
+    sockets = [bind(Listener("127.0.0.1", 0), size) for size in (0, 100_000)]
+    try:
+        # Linux doubles it, for its own bookkeeping (socket(7)).
+        assert sockets[1].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 200_000
+        assert sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) != 200_000
+    finally:
+        for sock in sockets:
+            sock.close()
 
 
 def test_a_foreign_address() -> None:

@@ -79,6 +79,13 @@ def attempts(name: str, listener_domain: str, settings: NameSettings) -> Iterato
         yield Attempt(name, name, listener_domain)
 
 
+def account_name(attempt: Attempt) -> str:
+    """Write a reading of a login name as the account's name, the same for all ways to write it."""
+    if attempt.local_part is None or attempt.domain is None:
+        return attempt.user.lower()
+    return f"{attempt.local_part}@{attempt.domain}".lower()
+
+
 def _split(name: str, separators: str) -> tuple[str | None, str | None]:
     """Split at the first separator that has something on both sides of it."""
     found = min((i for i in map(name.find, separators) if i >= 0), default=-1)

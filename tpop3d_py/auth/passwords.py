@@ -23,8 +23,12 @@ from collections.abc import Callable
 
 from passlib import hash as schemes
 
+from tpop3d_py.auth import scram
+
 _ARGON2 = schemes.argon2.using(type="ID", memory_cost=19456, time_cost=2, parallelism=1)
 _CRYPT = (schemes.sha512_crypt, schemes.sha256_crypt, schemes.md5_crypt, schemes.des_crypt)
+#: The scheme of passwords that SCRAM can be done with.
+SCRAM = "scram-sha-256"
 _PREFIX = re.compile(r"\{([A-Za-z0-9_-]+)\}(.*)", re.DOTALL)
 _LONGEST_PASSWORD = 512
 
@@ -54,7 +58,7 @@ def make_hash(password: str) -> str:
 
 
 def verify(stored: str, password: bytes) -> bool:
-    """Tell whether a password matches its stored form.
+    """Tell whether a password matches its stored form, also one of no octets, which a chain may forbid.
 
     Raises:
         UnknownScheme: the form is not one of ours.
@@ -103,7 +107,7 @@ def burn_time(password: bytes) -> None:
 
 
 def _plain(rest: str, password: bytes) -> bool:
-    return bool(rest) and hmac.compare_digest(rest.encode(), password)
+    return hmac.compare_digest(rest.encode(), password)
 
 
 def _argon2(rest: str, password: bytes) -> bool:
@@ -156,5 +160,6 @@ _SCHEMES: dict[str, Callable[[str, bytes], bool]] = {
     "md5": _digest("md5"),
     "sha1": _digest("sha1"),
     "mysql": _old_mysql,
+    SCRAM: scram.verify,
     **dict.fromkeys(_PLAIN, _plain),
 }

@@ -2,9 +2,12 @@
 
 Rules: a name is one word; a password is everything behind one blank after PASS,
 blanks kept, since people have such passwords.  USER's answer does not tell whether the
-name exists.  PASS and APOP hand what they got to the login port and wait; a refused
+name exists.  PASS, APOP and AUTH hand what they got to the login port and wait; a refused
 login forgets the name.  PASS without USER is ``-ERR``: the ancestor said ``+OK What's
 your name?`` there, which to a mail program means "logged in" (RFC 1939 section 7).
+
+STLS makes a new state of this one: everything the client said is forgotten, its name
+above all (RFC 2595 section 4); only its wrong logins stay counted.
 
 When things fail: wrong logins are slowed down and the last one allowed closes the
 connection; a login that could not be checked is no wrong login and is not slowed down, but as
@@ -18,12 +21,14 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from tpop3d_py.contracts import Credentials, Login, Mechanism, Peer, Reason, Refusal
+from tpop3d_py.pop3 import mechanisms
 from tpop3d_py.pop3.capabilities import capability_lines
 from tpop3d_py.pop3.commands import Command
+from tpop3d_py.pop3.languages import Speech, lang
 from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then
-from tpop3d_py.pop3.sasl import CANCEL, EMPTY, MECHANISMS, plain_login
+from tpop3d_py.pop3.sasl import CANCEL, EMPTY, Ask, Check, Confirm, Dialog, challenge
 from tpop3d_py.pop3.texts import Texts
 from tpop3d_py.pop3.transaction import Transaction
 
@@ -39,32 +44,47 @@ class Authorization:
         login: asked to check credentials.
         timestamp: the greeting's, with its angle brackets.
         profile: the listener's.
+        speech: the session's language.
+        secure: whether the connection is inside TLS.
     """
 
     __slots__ = (
-        "_challenged",
+        "_dialog",
         "_login",
         "_named",
         "_peer",
         "_profile",
-        "_texts",
+        "_secure",
+        "_speech",
         "_timestamp",
         "_unchecked",
         "_wrong",
         "user",
     )
 
-    def __init__(self, peer: Peer, login: Login, timestamp: bytes, profile: Profile) -> None:
+    def __init__(
+        self, peer: Peer, login: Login, timestamp: bytes, profile: Profile, speech: Speech, *, secure: bool
+    ) -> None:
         self._peer = peer
         self._login = login
         self._timestamp = timestamp
         self._profile = profile
-        self._texts = profile.texts
+        self._speech = speech
+        self._secure = secure
         self._named = False
-        self._challenged = False
+        self._dialog: Dialog | None = None
         self._wrong = 0
         self._unchecked = 0
         self.user = ""
+
+    def inside_tls(self) -> Authorization:
+        """Return the state that follows STLS."""
+        state = Authorization(
+            self._peer, self._login, self._timestamp, self._profile, self._speech, secure=True
+        )
+        state._wrong, state._unchecked = self._wrong, self._unchecked
+        self._speech.reset()
+        return state
 
     def handle(self, command: Command) -> Reply:
         """Obey one command.
@@ -79,13 +99,18 @@ class Authorization:
         raise Mistake(self._texts.first_log_in if known else self._texts.unknown_command)
 
     @property
+    def secure(self) -> bool:
+        """Whether the connection is inside TLS."""
+        return self._secure
+
+    @property
     def challenged(self) -> bool:
         """Whether the next line is a SASL response, which holds a secret, and not a command."""
-        return self._challenged
+        return self._dialog is not None
 
     def cancel(self) -> None:
         """Forget the challenge: what came instead of a response was no line at all."""
-        self._challenged = False
+        self._dialog = None
 
     def respond(self, response: bytes) -> Reply:
         """Take the response to a challenge.
@@ -93,19 +118,33 @@ class Authorization:
         Raises:
             Mistake: the client cancels, or the response is not what the mechanism asks for.
         """
-        self._challenged = False
-        if response == CANCEL:
+        assert self._dialog is not None  # else there is nothing to respond to
+        if response == CANCEL and self._dialog.refusal is None:
+            self.cancel()
             raise Mistake(self._texts.login_canceled)
-        return self._plain(response)
+        return self._go_on(self._dialog, response)
 
     def release(self) -> None:
         """Give up; there is nothing to close yet."""
 
+    def challenge(self, octets: bytes) -> Reply:
+        """Pass on what the login that was under way wants the client to hear first."""
+        assert self._dialog is not None  # nothing else is challenged
+        return self._dialog.challenged(octets)
+
     def refused(self, refusal: Refusal) -> Reply:
         """Answer the login that was under way, which did not succeed."""
         self._named = False
-        if refusal.reason is Reason.CREDENTIALS:
-            return self._wrong_login()
+        if refusal.reason is not Reason.CREDENTIALS:
+            self.cancel()
+            return self._not_possible(refusal)
+        reply = self._wrong_login()
+        if self._dialog is not None and (told := self._dialog.refuse(reply)) is not None:
+            return told
+        self.cancel()
+        return reply
+
+    def _not_possible(self, refusal: Refusal) -> Reply:
         text, closes = _refusal_texts(self._texts)[refusal.reason]
         self._unchecked += 1
         closes = closes or self._unchecked >= self._profile.login_attempts
@@ -123,6 +162,8 @@ class Authorization:
     # --- the commands -----------------------------------------------------
 
     def _user(self, command: Command) -> Reply:
+        if not self._profile.takes_passwords(self._secure):
+            return self._no_passwords()
         (name,) = self._words(1, command)
         if self._named:
             raise Mistake(self._texts.name_already_given)
@@ -131,11 +172,22 @@ class Authorization:
         return Reply(True, self._texts.name_accepted)
 
     def _pass(self, command: Command) -> Reply:
-        if command.rest is None:
+        if not self._profile.takes_passwords(self._secure):
+            return self._no_passwords()
+        password = command.rest
+        if password is None and self._profile.permit_empty_password:
+            password = b""
+        if password is None:
             raise Mistake(self._texts.wrong_words)
         if not self._named:
             raise Mistake(self._texts.name_wanted)
-        return self._begin(Mechanism.PASSWORD, command.rest, b"")
+        return self._begin(Mechanism.PASSWORD, password, b"")
+
+    def _no_passwords(self) -> Reply:
+        """Refuse a password; the ancestor closes, so that the next command cannot be the password itself."""
+        if self._profile.apop_only:
+            return Reply(False, self._texts.use_apop, then=Then.CLOSE)
+        raise Mistake(self._texts.first_tls)
 
     def _apop(self, command: Command) -> Reply:
         name, digest = self._words(2, command)
@@ -147,36 +199,72 @@ class Authorization:
         return self._begin(Mechanism.APOP, digest.lower(), self._timestamp)
 
     def _auth(self, command: Command) -> Reply:
-        mechanism, *initial = command.words or [b""]
-        if mechanism.upper() not in MECHANISMS:
-            raise Mistake(self._texts.unknown_mechanism)
+        name, *initial = command.words or [b""]
+        name = name.upper()
+        exchange = mechanisms.begin(name, self._profile, self._secure)
+        if exchange is None:
+            waits = mechanisms.waits_for_tls(name, self._profile, self._secure)
+            raise Mistake(self._texts.first_tls if waits else self._texts.unknown_mechanism)
         if len(initial) > 1:
             raise Mistake(self._texts.wrong_words)
-        if initial:
-            return self._plain(b"" if initial[0] == EMPTY else initial[0])
-        self._challenged = True
-        return Reply(True, b"", challenge=True)
+        self._dialog = Dialog(exchange)
+        if not initial:
+            return self._dialog.open()
+        return self._go_on(self._dialog, b"" if initial[0] == EMPTY else initial[0])
 
-    def _plain(self, response: bytes) -> Reply:
-        login = plain_login(response)
-        if login is None:
+    def _go_on(self, dialog: Dialog, response: bytes) -> Reply:
+        match dialog.respond(response):
+            case Ask(octets):
+                return challenge(octets)
+            case Check() as check:
+                return self._check(check)
+            case Confirm():
+                self._login.confirm()
+                return Reply(True, b"", then=Then.WAIT)
+        self.cancel()
+        if dialog.refusal is None:
             raise Mistake(self._texts.bad_response)
-        self.user = _text(login.user)
-        return self._begin(Mechanism.PASSWORD, login.password, b"")
+        return dialog.refusal
+
+    def _check(self, check: Check) -> Reply:
+        self.user = _text(check.user)
+        self._login.begin(
+            Credentials(
+                check.mechanism, self.user, check.secret, b"", self._peer, check.exchange, check.binding
+            )
+        )
+        return Reply(True, b"", then=Then.WAIT)
 
     def _capa(self, command: Command) -> Reply:
         self._words(0, command)
-        return Reply(True, self._texts.capabilities, listing=capability_lines(self._profile))
+        listing = capability_lines(self._profile, self._secure)
+        return Reply(True, self._texts.capabilities, listing=listing)
 
     def _stls(self, command: Command) -> Reply:
         self._words(0, command)
-        raise Mistake(self._texts.no_tls)
+        if self._secure:
+            raise Mistake(self._texts.already_tls)
+        if not self._profile.stls:
+            raise Mistake(self._texts.no_tls)
+        return Reply(True, self._texts.begin_tls, then=Then.START_TLS)
+
+    def _utf8(self, command: Command) -> Reply:
+        self._words(0, command)
+        self._speech.allow_utf8()
+        return Reply(True, self._texts.utf8_enabled)
+
+    def _lang(self, command: Command) -> Reply:
+        return lang(command, self._speech, self._texts.wrong_words)
 
     def _quit(self, command: Command) -> Reply:
         self._words(0, command)
         return Reply(True, self._texts.quit_before_login, then=Then.CLOSE)
 
     # --- what they share --------------------------------------------------
+
+    @property
+    def _texts(self) -> Texts:
+        return self._speech.texts
 
     def _words(self, count: int, command: Command) -> list[bytes]:
         words = command.words
@@ -196,6 +284,8 @@ class Authorization:
         b"AUTH": _auth,
         b"CAPA": _capa,
         b"STLS": _stls,
+        b"UTF8": _utf8,
+        b"LANG": _lang,
         b"QUIT": _quit,
     }
 

@@ -1,25 +1,42 @@
 """What CAPA lists (RFC 2449): each capability only where it is true at that moment.
 
-Rules: STLS is absent because it is not there.  USER, TOP, UIDL, RESP-CODES,
-PIPELINING, EXPIRE (RFC 2449 section 6), AUTH-RESP-CODE (RFC 3206 section 6) and SASL
-(RFC 5034 section 3) are announced in both states and alike in both, as their
-definitions ask, USER after login too.  LOGIN-DELAY is not announced: no login is refused for coming soon.
+Rules: "Capabilities available in the AUTHORIZATION state MUST be announced in both states"
+(RFC 2449 section 5), so a login changes nothing: STLS, USER and SASL stay when they were
+there.  TLS does: inside it STLS is gone (RFC 2595 section 4), and USER and mechanisms that
+send passwords may appear, which is why clients ask anew.  LOGIN-DELAY is not announced: no
+login is refused for coming soon.  EXPIRE NEVER: no message is removed but by DELE.
 
 When things fail: nothing here can.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tpop3d_py.pop3.mechanisms import offered
 from tpop3d_py.pop3.profile import Profile
-from tpop3d_py.pop3.sasl import MECHANISMS
 
-_SASL = b" ".join((b"SASL", *MECHANISMS))
-_ALWAYS = (b"TOP", b"UIDL", b"USER", _SASL, b"PIPELINING", b"RESP-CODES", b"AUTH-RESP-CODE", b"EXPIRE NEVER")
+_ALWAYS = (b"PIPELINING", b"RESP-CODES", b"AUTH-RESP-CODE", b"UTF8 USER", b"LANG", b"EXPIRE NEVER")
 
 
-def capability_lines(profile: Profile) -> bytes:
-    """List the capabilities, one line each with its CRLF."""
-    lines = [*_ALWAYS]
+def capability_lines(profile: Profile, secure: bool) -> bytes:
+    """List the capabilities, one line each with its CRLF.
+
+    Args:
+        profile: the listener's.
+        secure: whether the connection is inside TLS.
+    """
+    return b"".join(b"%b\r\n" % line for line in _capabilities(profile, secure))
+
+
+def _capabilities(profile: Profile, secure: bool) -> Iterator[bytes]:
+    yield from (b"TOP", b"UIDL")
+    if profile.takes_passwords(secure):
+        yield b"USER"
+    if mechanisms := offered(profile, secure):
+        yield b" ".join((b"SASL", *mechanisms))
+    if profile.stls and not secure:
+        yield b"STLS"
+    yield from _ALWAYS
     if profile.implementation:
-        lines.append(b"IMPLEMENTATION " + profile.implementation.encode("ascii"))
-    return b"".join(b"%b\r\n" % line for line in lines)
+        yield b"IMPLEMENTATION " + profile.implementation.encode("ascii")

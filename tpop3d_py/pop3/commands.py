@@ -4,8 +4,8 @@ Rules (RFC 1939 section 3): the verb is case-insensitive; words are separated by
 single blanks, so that two blanks in a row enclose an empty word, which no command
 accepts; commands are printable ASCII.  Two liberties: blanks before the verb and
 behind the last word are ignored, as the ancestor did, since they cannot change
-what is meant; and USER and PASS may carry octets above 127, because names and
-passwords in UTF-8 exist (RFC 6856) and so do older ones.  NUL and the other control octets,
+what is meant; and USER, PASS and APOP may carry octets above 127, because names and
+passwords in UTF-8 exist (RFC 6856 section 2.2) and so do older ones.  NUL and the other control octets,
 DEL among them, are refused wherever they stand.
 
 When things fail: `parse` returns None for a line with forbidden octets.  Whether the
@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _CONTROLS = bytes([*range(32), 127])
-_MAY_BE_8BIT = frozenset({b"USER", b"PASS"})
+_MAY_BE_8BIT = frozenset({b"USER", b"PASS", b"APOP"})
 
 
 class Command(NamedTuple):

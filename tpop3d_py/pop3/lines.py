@@ -3,10 +3,11 @@
 A line ends with LF; one CR before it belongs to the line end (RFC 1939 section 3
 says CRLF, the ancestor and every test by hand with a terminal also know LF).
 Rules: what is held after `next_line()` has returned None is less than one line of
-`limit` octets; no octet is searched for a line end twice; a line that is too long
+its limit; no octet is searched for a line end twice; a line that is too long
 is reported once, in its place among the others, and the rest of it is dropped
 unseen.  The caller takes every line before it feeds more: that is its flow
-control, and what keeps the memory at one line plus one piece.
+control, and what keeps the memory at one line plus one piece.  Whoever takes a line says
+what it expects, for SASL needs longer ones than commands do.
 
 When things fail: nothing here can fail; an overlong line is a value, `TOO_LONG`.
 """
@@ -16,11 +17,22 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, Literal
 
+from tpop3d_py.pop3.sasl import RESPONSE_LIMIT
+
 #: RFC 2449 section 4 lets a client send lines of at most 255 octets, CRLF included.  Twice that leaves room
 #: for the long names and passwords people really have (the RFC counts 40 octets an argument).
 COMMAND_LIMIT = 512
 
 _CR = 13
+_AUTH = b"AUTH "
+
+
+class Expected(Enum):
+    """What the next line may be, which decides how long it may be."""
+
+    COMMAND = "a command"
+    LOGIN = "a command, of which AUTH may carry a response"
+    RESPONSE = "a SASL response"
 
 
 class TooLong(Enum):
@@ -36,13 +48,15 @@ class LineBuffer:
     """Octets in, lines out.
 
     Args:
-        limit: longest line accepted, in octets, its line end included.
+        limit: longest command accepted, in octets, its line end included.
+        response_limit: the same for SASL responses, and for AUTH before a login.
     """
 
-    __slots__ = ("_data", "_discarding", "_limit", "_scanned", "_start")
+    __slots__ = ("_data", "_discarding", "_limit", "_response_limit", "_scanned", "_start")
 
-    def __init__(self, limit: int = COMMAND_LIMIT) -> None:
+    def __init__(self, limit: int = COMMAND_LIMIT, response_limit: int = RESPONSE_LIMIT) -> None:
         self._limit = limit
+        self._response_limit = max(limit, response_limit)
         self.clear()
 
     def clear(self) -> None:
@@ -68,8 +82,11 @@ class LineBuffer:
         self._drop_taken()
         self._data += data
 
-    def next_line(self) -> bytes | Literal[TooLong.TOO_LONG] | None:
+    def next_line(self, expected: Expected = Expected.COMMAND) -> bytes | Literal[TooLong.TOO_LONG] | None:
         """Take the next line, without its line end.
+
+        Args:
+            expected: what it may be.
 
         Returns:
             The line; None if no complete line is there; `TOO_LONG` exactly once for every overlong line.
@@ -77,9 +94,10 @@ class LineBuffer:
         start = self._start
         end = self._data.find(b"\n", self._scanned)
         if end < 0:
-            return self._incomplete()
+            return self._incomplete(expected)
+        too_long = end - start >= self._limit and end - start >= self._limit_of(expected)
         self._start = self._scanned = end + 1
-        if end - start >= self._limit:
+        if too_long:
             return TOO_LONG
         if end > start and self._data[end - 1] == _CR:
             end -= 1
@@ -92,10 +110,17 @@ class LineBuffer:
             self._scanned -= self._start
             self._start = 0
 
-    def _incomplete(self) -> Literal[TooLong.TOO_LONG] | None:
+    def _limit_of(self, expected: Expected) -> int:
+        """Tell how long the line at hand may be; asked only of lines that are too long for a command."""
+        may_be_long = expected is Expected.RESPONSE or (
+            expected is Expected.LOGIN and self._data[self._start : self._start + len(_AUTH)].upper() == _AUTH
+        )
+        return self._response_limit if may_be_long else self._limit
+
+    def _incomplete(self, expected: Expected) -> Literal[TooLong.TOO_LONG] | None:
         self._drop_taken()
         self._scanned = len(self._data)
-        if self._scanned < self._limit:
+        if self._scanned < self._limit or self._scanned < self._limit_of(expected):
             return None
         self.clear()
         self._discarding = True

@@ -1,8 +1,9 @@
 """One POP3 session: a line in, a Reply out.
 
 Rules: the shell calls `receive` once per line, sends the reply, and does what
-`reply.then` says; after WAIT it reads nothing until it has called `login_finished`, and
-after CLOSE it calls nothing but `connection_lost`.  The state objects know the commands;
+`reply.then` says; after WAIT it reads nothing until it has called `login_finished`, after
+START_TLS it forgets what it has read and calls `tls_started`, and after CLOSE it calls nothing
+but `connection_lost`.  The state objects know the commands;
 here are the turns between states, the count of mistakes, and the end.
 
 When things fail: no octets of a client make anything here raise; what nobody foresaw
@@ -15,10 +16,13 @@ from __future__ import annotations
 
 from enum import Enum
 
-from tpop3d_py.contracts import Login, Maildrop, MaildropError, Peer, Refusal
+from tpop3d_py.contracts import Challenge, Login, Maildrop, MaildropError, Peer, Refusal
 from tpop3d_py.pop3.authorization import Authorization
+from tpop3d_py.pop3.capabilities import capability_lines
 from tpop3d_py.pop3.commands import parse
 from tpop3d_py.pop3.counters import Counters
+from tpop3d_py.pop3.languages import Speech
+from tpop3d_py.pop3.lines import Expected
 from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then
@@ -48,14 +52,20 @@ class Session:
         login: the port that checks credentials.
         stamp: 32 hexadecimal digits that no other greeting had (RFC 1939 section 7, APOP).
         profile: the listener's.
+        secure: whether the connection begins inside TLS (RFC 8314).
     """
 
-    __slots__ = ("_ending", "_greeting", "_profile", "_state", "_waiting", "counters")
+    __slots__ = ("_ending", "_greeting", "_profile", "_speech", "_state", "_waiting", "counters")
 
-    def __init__(self, peer: Peer, login: Login, stamp: bytes, profile: Profile) -> None:
+    def __init__(
+        self, peer: Peer, login: Login, stamp: bytes, profile: Profile, *, secure: bool = False
+    ) -> None:
         self._greeting = b"<%b@%b>" % (stamp, _domain(peer.domain))
         self._profile = profile
-        self._state: Authorization | Transaction = Authorization(peer, login, self._greeting, profile)
+        self._speech = Speech(profile.languages)
+        self._state: Authorization | Transaction = Authorization(
+            peer, login, self._greeting, profile, self._speech, secure=secure
+        )
         self._waiting = False
         self._ending: Ending | None = None
         self.counters = Counters()
@@ -71,9 +81,18 @@ class Session:
         return isinstance(self._state, Transaction)
 
     @property
-    def expects_secret(self) -> bool:
-        """Whether the next line is a SASL response and not a command; it must not be logged."""
-        return isinstance(self._state, Authorization) and self._state.challenged
+    def expected(self) -> Expected:
+        """What the next line is; a SASL response must not be logged."""
+        if not isinstance(self._state, Authorization):
+            return Expected.COMMAND
+        return Expected.RESPONSE if self._state.challenged else Expected.LOGIN
+
+    def would_commit(self, line: bytes) -> bool:
+        """Tell whether a line is the QUIT that removes messages."""
+        if self._ending is not None or not isinstance(self._state, Transaction):
+            return False
+        command = parse(line)
+        return command is not None and command.verb == b"QUIT" and self._state.any_deleted
 
     @property
     def ending(self) -> Ending | None:
@@ -94,7 +113,8 @@ class Session:
         if reply.then is Then.WAIT:
             self._waiting = True
         elif reply.then is Then.CLOSE:
-            self._end(Ending.QUIT if reply.ok else Ending.UPDATE_FAILED)
+            failed = Ending.UPDATE_FAILED if self.logged_in else Ending.REFUSED
+            self._end(Ending.QUIT if reply.ok else failed)
         return reply
 
     def receive_too_long(self) -> Reply:
@@ -102,9 +122,15 @@ class Session:
         self._check_turn(waiting=False)
         if isinstance(self._state, Authorization) and self._state.challenged:
             self._state.cancel()
-        return self._mistaken(self._profile.texts.line_too_long)
+        return self._mistaken(self._speech.texts.line_too_long)
 
-    def login_finished(self, outcome: Maildrop | Refusal) -> Reply:
+    def tls_started(self) -> None:
+        """Begin anew inside TLS: of what was said before, only mistakes and wrong logins stay counted."""
+        if not isinstance(self._state, Authorization) or self._state.secure:
+            raise RuntimeError("TLS may start once, before a login")
+        self._state = self._state.inside_tls()
+
+    def login_finished(self, outcome: Maildrop | Refusal | Challenge) -> Reply:
         """Answer the login under way; takes the maildrop over, whatever has happened meanwhile."""
         if self._ending is not None:
             return self._too_late(outcome)
@@ -112,12 +138,15 @@ class Session:
         self._waiting = False
         if isinstance(outcome, Refusal):
             return self._refuse(outcome)
+        if isinstance(outcome, Challenge):
+            assert isinstance(self._state, Authorization)  # only that state waits
+            return self._state.challenge(outcome.octets)
         return self._enter(outcome)
 
     def timed_out(self) -> Reply:
         """Take leave of a client that has been idle for too long; nothing is deleted (RFC 1939 section 3)."""
         self._end(Ending.IDLE)
-        return Reply(False, self._profile.texts.idle, then=Then.CLOSE)
+        return Reply(False, self._speech.texts.idle, then=Then.CLOSE)
 
     def connection_lost(self) -> None:
         """Release the maildrop and apply nothing; may be called at any time and more than once."""
@@ -136,7 +165,7 @@ class Session:
             return self._state.respond(line)
         command = parse(line)
         if command is None:
-            raise Mistake(self._profile.texts.malformed_line)
+            raise Mistake(self._speech.texts.malformed_line)
         return self._state.handle(command)
 
     def _mistaken(self, text: bytes) -> Reply:
@@ -144,11 +173,13 @@ class Session:
         if self.counters.errors < self._profile.command_errors:
             return Reply(False, text)
         self._end(Ending.ERRORS)
-        return Reply(False, self._profile.texts.too_many_errors, then=Then.CLOSE)
+        return Reply(False, self._speech.texts.too_many_errors, then=Then.CLOSE)
 
     def _enter(self, maildrop: Maildrop) -> Reply:
         try:
-            state = Transaction(self.user, maildrop, self._profile, self.counters)
+            assert isinstance(self._state, Authorization)  # only that state waits
+            capabilities = capability_lines(self._profile, self._state.secure)
+            state = Transaction(self.user, maildrop, capabilities, self._speech, self.counters)
         except MaildropError as trouble:
             maildrop.close()
             reply = self._refuse(Refusal(trouble.reason))
@@ -167,11 +198,11 @@ class Session:
             self._end(Ending.REFUSED)
         return reply
 
-    def _too_late(self, outcome: Maildrop | Refusal) -> Reply:
+    def _too_late(self, outcome: Maildrop | Refusal | Challenge) -> Reply:
         # The client left while its login was being checked: nobody else would ever close the mailbox.
-        if not isinstance(outcome, Refusal):
+        if not isinstance(outcome, Refusal | Challenge):
             outcome.close()
-        return Reply(False, self._profile.texts.login_unavailable, then=Then.CLOSE)
+        return Reply(False, self._speech.texts.login_unavailable, then=Then.CLOSE)
 
     def _end(self, ending: Ending) -> None:
         if self._ending is None:

@@ -21,13 +21,13 @@ from typing import ClassVar
 
 from tpop3d_py.contracts import Body, Maildrop, MaildropError, MessageGone, ResponseCode
 from tpop3d_py.pop3.bodies import LongList, Retrieval, Top
-from tpop3d_py.pop3.capabilities import capability_lines
 from tpop3d_py.pop3.commands import Command
 from tpop3d_py.pop3.counters import Counters
+from tpop3d_py.pop3.languages import Speech, lang
 from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.numbers import line_count, message_index
-from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then
+from tpop3d_py.pop3.texts import Texts
 
 #: Lines that a list of one piece may have.
 _LONGEST_LISTING = 1000
@@ -42,7 +42,8 @@ class Transaction:
     Args:
         user: the name given, for the log.
         maildrop: closed by `release` and by QUIT.
-        profile: the listener's.
+        capabilities: what CAPA lists, the same as before the login (RFC 2449 section 5).
+        speech: the session's language.
         counters: the session's, counted on here.
 
     Raises:
@@ -51,23 +52,25 @@ class Transaction:
 
     __slots__ = (
         "_body",
+        "_capabilities",
         "_counters",
         "_kept",
         "_kept_count",
         "_kept_octets",
         "_maildrop",
-        "_profile",
         "_retrieved",
         "_sizes",
-        "_texts",
+        "_speech",
         "user",
     )
 
-    def __init__(self, user: str, maildrop: Maildrop, profile: Profile, counters: Counters) -> None:
+    def __init__(
+        self, user: str, maildrop: Maildrop, capabilities: bytes, speech: Speech, counters: Counters
+    ) -> None:
         self.user = user
         self._maildrop = maildrop
-        self._profile = profile
-        self._texts = profile.texts
+        self._capabilities = capabilities
+        self._speech = speech
         self._counters = counters
         self._sizes: Sequence[int] = maildrop.sizes
         self._retrieved = bytearray(len(self._sizes))
@@ -79,7 +82,12 @@ class Transaction:
         """The text that greets a user who has just logged in."""
         if not self._kept_count:
             return self._texts.welcome_empty
-        return self._texts.welcome % self._kept_count
+        return self._texts.welcome.of(self._kept_count)
+
+    @property
+    def any_deleted(self) -> bool:
+        """Whether QUIT would remove a message."""
+        return self._kept_count < len(self._sizes)
 
     def handle(self, command: Command) -> Reply:
         """Obey one command.
@@ -166,15 +174,21 @@ class Transaction:
 
     def _capa(self, command: Command) -> Reply:
         self._no_words(command)
-        return Reply(True, self._texts.capabilities, listing=capability_lines(self._profile))
+        return Reply(True, self._texts.capabilities, listing=self._capabilities)
 
     def _stls(self, command: Command) -> Reply:
         raise Mistake(self._texts.too_late_for_tls)
 
+    def _utf8(self, command: Command) -> Reply:
+        raise Mistake(self._texts.too_late_for_utf8)  # RFC 6856 section 2.1
+
+    def _lang(self, command: Command) -> Reply:
+        return lang(command, self._speech, self._texts.extra_argument)
+
     def _quit(self, command: Command) -> Reply:
         """Enter the UPDATE state (RFC 1939 section 6); the maildrop is closed before the reply is sent."""
         self._no_words(command)
-        deleted = self._marked(map(not_, self._kept)) if self._kept_count < len(self._sizes) else []
+        deleted = self._marked(map(not_, self._kept)) if self.any_deleted else []
         try:
             self._maildrop.commit(deleted, self._marked(self._retrieved))
         except MaildropError as trouble:
@@ -187,6 +201,10 @@ class Transaction:
         return Reply(True, self._texts.goodbye, then=Then.CLOSE)
 
     # --- what they share --------------------------------------------------
+
+    @property
+    def _texts(self) -> Texts:
+        return self._speech.texts
 
     def _no_words(self, command: Command) -> None:
         if command.rest:
@@ -246,6 +264,8 @@ class Transaction:
         b"LAST": _last,
         b"CAPA": _capa,
         b"STLS": _stls,
+        b"UTF8": _utf8,
+        b"LANG": _lang,
         b"QUIT": _quit,
     }
 

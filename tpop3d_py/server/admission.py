@@ -14,7 +14,16 @@ import os
 import traceback
 from collections.abc import Callable
 
-from tpop3d_py.contracts import Decision, Identity, Maildrop, MaildropError, Reason, Refusal, Verdict
+from tpop3d_py.contracts import (
+    Challenge,
+    Decision,
+    Identity,
+    Maildrop,
+    MaildropError,
+    Reason,
+    Refusal,
+    Verdict,
+)
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.limits import Board
 
@@ -37,8 +46,10 @@ class Admission:
         self._log = log
         self._uid = os.geteuid()
 
-    def admit(self, decision: Decision) -> Maildrop | Refusal:
-        """Return the open maildrop of a granted login, or why there is none."""
+    def admit(self, decision: Decision) -> Maildrop | Refusal | Challenge:
+        """Return the open maildrop of a granted login, or why there is none yet, or none at all."""
+        if decision.verdict is Verdict.CONTINUE:
+            return Challenge(decision.challenge)
         identity = decision.identity
         if identity is None:
             return Refusal(_VERDICTS[decision.verdict], decision.detail)

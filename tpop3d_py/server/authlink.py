@@ -1,8 +1,8 @@
 """What travels between a worker and an authentication process.
 
 One packet is one request or one answer: fields joined by NUL, which no field
-can contain, numbers in decimal.  Nothing is evaluated, so neither side has to
-trust the other further than its words.
+can contain, numbers in decimal, octets of a hash in hexadecimal.  Nothing is evaluated,
+so neither side has to trust the other further than its words.
 
 When things fail: a packet of another form is a `ValueError`; the receiver
 drops it and logs.
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Peer, Verdict
 
-#: Largest packet, in octets: a command line is at most 512, paths in answers at most 4,096 each.
+#: Largest packet, in octets: a bearer token has at most 6,144, the three messages of SCRAM at most 8,192
+#: together, a command line 512, paths in answers at most 4,096 each.
 PACKET = 16_384
 _ESCAPE = "surrogateescape"
 
@@ -43,17 +44,23 @@ def pack_request(request: Request) -> bytes:
     c, p = request.credentials, request.credentials.peer
     head = f"{request.number}\0{request.worker}\0{request.expires}\0{c.mechanism.value}\0{p.client_host}\0"
     rest = f"{p.client_port}\0{p.server_host}\0{p.server_port}\0{p.domain}\0{c.user}"
-    return b"%b%b\0%b\0%b" % (head.encode(), rest.encode("utf-8", _ESCAPE), c.timestamp, c.secret)
+    names = head.encode() + rest.encode("utf-8", _ESCAPE)
+    return b"\0".join((names, c.timestamp, c.secret, c.binding.hex().encode(), *c.exchange))
 
 
 def unpack_request(packet: bytes) -> Request:
     """Read a request."""
-    number, worker, expires, mechanism, client, cport, server, sport, domain, user, stamp, secret = (
-        packet.split(b"\0")
-    )
+    number, worker, expires, *rest = packet.split(b"\0")
+    mechanism, client, cport, server, sport, domain, user, stamp, secret, binding, *exchange = rest
     peer = Peer(client.decode(), int(cport), server.decode(), int(sport), domain.decode())
     credentials = Credentials(
-        Mechanism(mechanism.decode()), user.decode("utf-8", _ESCAPE), secret, stamp, peer
+        Mechanism(mechanism.decode()),
+        user.decode("utf-8", _ESCAPE),
+        secret,
+        stamp,
+        peer,
+        tuple(exchange),
+        bytes.fromhex(binding.decode()),
     )
     return Request(int(number), int(worker), int(expires), credentials)
 
@@ -61,7 +68,8 @@ def unpack_request(packet: bytes) -> Request:
 def pack_answer(number: int, decision: Decision) -> bytes:
     """Write an answer as one packet."""
     i = decision.identity
-    fields = [str(number), decision.verdict.value, decision.detail.replace("\0", " ")[:1000]]
+    detail = decision.detail.replace("\0", " ")[:1000]
+    fields = [str(number), decision.verdict.value, detail, decision.challenge.decode("utf-8", _ESCAPE)]
     if i is not None:
         fields += [i.user, i.driver, str(i.uid), str(i.gid), i.mailbox, i.mailbox_type]
         fields += [i.local_part, i.domain, i.home]
@@ -70,14 +78,14 @@ def pack_answer(number: int, decision: Decision) -> bytes:
 
 def unpack_answer(packet: bytes) -> tuple[int, Decision]:
     """Read an answer: the request's number and the decision."""
-    number, verdict, detail, *rest = packet.decode("utf-8", _ESCAPE).split("\0")
+    number, verdict, detail, challenge, *rest = packet.decode("utf-8", _ESCAPE).split("\0")
     identity = None
     if rest:
         user, driver, uid, gid, mailbox, mailbox_type, local_part, domain, home = rest
         identity = Identity(user, driver, int(uid), int(gid), mailbox, mailbox_type, local_part, domain, home)
     if (identity is not None) != (verdict == Verdict.GRANTED.value):
         raise ValueError("an identity goes with a granted login and with no other")
-    return int(number), Decision(Verdict(verdict), identity, detail)
+    return int(number), Decision(Verdict(verdict), identity, detail, challenge.encode("utf-8", _ESCAPE))
 
 
 class AuthLink:

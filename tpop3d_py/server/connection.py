@@ -5,6 +5,10 @@ has to wait and says for what; whoever runs it then puts it where it waits.
 Output that the socket does not take stays here, and no command is read while it
 does, so a client that sends without reading costs one chunk of memory.
 
+STLS changes the transport once its answer is sent, and forgets every octet that was read
+before: what somebody put behind STLS is neither obeyed nor seen (RFC 2595 section 4,
+CVE-2011-0411).  Octets of his still in the socket are no handshake, and end the connection.
+
 When things fail: an exception out of the session is a fault of ours: it is
 logged, the client gets [SYS/TEMP] and the connection ends.  A body that breaks
 off ends the connection without the final dot.
@@ -18,13 +22,14 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from tpop3d_py.contracts import BodyInterrupted, Credentials, Maildrop, Peer, Refusal
+from tpop3d_py.contracts import BodyInterrupted, Challenge, Credentials, Decision, Maildrop, Peer, Refusal
 from tpop3d_py.log import Log, one_line, printable
-from tpop3d_py.pop3.lines import TOO_LONG, LineBuffer
+from tpop3d_py.pop3.lines import TOO_LONG, Expected, LineBuffer
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Outgoing, Reply, Then, encode
 from tpop3d_py.pop3.session import Session
-from tpop3d_py.server.transport import Transport
+from tpop3d_py.server.patience import Patience, Timeouts
+from tpop3d_py.server.transport import Transport, hung_up
 
 #: Replies to pipelined commands are collected up to this many octets before they are sent.
 _COLLECT = 16_384
@@ -41,13 +46,6 @@ class Next(Enum):
     LOGIN = "the answer to a login"
     DELAY = "the moment a held reply may go out"
     CLOSE = "to be closed"
-
-
-class Timeouts(NamedTuple):
-    """Seconds; 0 in `idle` never ends a session."""
-
-    idle: float
-    login: float
 
 
 class Trace(Protocol):
@@ -72,17 +70,21 @@ class Connection:
     """A client's connection; also the Login port of its session."""
 
     __slots__ = (
+        "_asked_at",
         "_body",
         "_closing",
+        "_commits_late",
         "_ending",
         "_held",
         "_lines",
         "_log",
         "_out",
-        "_timeouts",
+        "_starts_tls",
         "_trace",
-        "deadline",
+        "confirmed",
         "fd",
+        "granted",
+        "patience",
         "peer",
         "received",
         "registered",
@@ -106,37 +108,55 @@ class Connection:
         self.fd = fd
         self.transport = transport
         self.peer = peer
-        self.session = Session(peer, self, stamp, profile)
+        self.session = Session(peer, self, stamp, profile, secure=transport.secure)
         self.started = time.monotonic()
-        #: CLOCK_MONOTONIC seconds at which waiting ends, whatever it is for.
-        self.deadline = self.started + habits.timeouts.login
+        self.patience = Patience(habits.timeouts, self.started)
         #: CLOCK_MONOTONIC seconds at which a held reply may go out.
         self.resume_at = 0.0
         #: Whether the epoll knows this connection yet; the worker's.
         self.registered = False
         self.wanted: Credentials | None = None
+        #: A login that is granted once the client has answered the mechanism's last challenge.
+        self.granted: Decision | None = None
+        self.confirmed = False
         self.received = 0
         self.sent = 0
-        self._timeouts, self._log, self._trace = habits
+        self._log, self._trace = habits.log, habits.trace
         self._lines = LineBuffer()
         self._out: bytes | memoryview = b""
         self._body: Outgoing | None = None
         self._held: Reply | None = None
         self._closing = False
+        self._starts_tls = False
+        self._commits_late = profile.commit_on_early_close
+        self._asked_at = 0.0
         self._ending = ""
 
     def begin(self, credentials: Credentials) -> None:
         """Note a login that is to be checked (the Login port)."""
         self.wanted = credentials
+        self.granted = None
+        self._asked_at = time.monotonic()
+
+    def confirm(self) -> None:
+        """Note that the login that was granted may go on (the Login port)."""
+        self.confirmed = True
 
     def greet(self) -> Next:
         """Start the conversation."""
         return self._guarded(self.session.greeting)
 
-    def finish_login(self, outcome: Maildrop | Refusal) -> Next:
+    def finish_login(self, outcome: Maildrop | Refusal | Challenge) -> Next:
         """Go on after the answer to a login has come."""
         self.wanted = None
+        self.confirmed = False
+        if not isinstance(outcome, Challenge):
+            self.granted = None
         return self._guarded(lambda: self.session.login_finished(outcome))
+
+    def still_reading(self) -> bool:
+        """Tell whether a client whose time is up is only slow; if so it gets more time."""
+        return self.session.logged_in and self.patience.still_reading(self.transport.unread())
 
     def time_out(self) -> Next:
         """Say good-bye to a client that was idle for too long; what it does not take at once is dropped."""
@@ -203,10 +223,13 @@ class Connection:
     def _obey(self) -> Next | None:
         """Obey the complete lines that have come; None when there are none left and nothing is to be sent."""
         session, lines = self.session, self._lines
-        while (line := lines.next_line()) is not None:
+        while (line := lines.next_line(session.expected)) is not None:
             if self._trace is not None:
-                heard = b"(a line over the limit)" if line is TOO_LONG else line
-                self._trace.heard(self.describe(), heard, session.expects_secret)
+                heard = b"" if line is TOO_LONG else line
+                secret = line is TOO_LONG or session.expected is Expected.RESPONSE
+                self._trace.heard(self.describe(), heard, secret)
+            if line is not TOO_LONG and self._hung_up_behind(line):
+                return Next.CLOSE
             try:
                 reply = session.receive_too_long() if line is TOO_LONG else session.receive(line)
             except Exception:
@@ -216,6 +239,13 @@ class Connection:
                 return waits
         return self._flush()
 
+    def _hung_up_behind(self, line: bytes) -> bool:
+        """Tell whether a line is a QUIT that must not remove anything: the client has hung up behind it."""
+        if self._commits_late or not self.session.would_commit(line) or not hung_up(self.transport):
+            return False
+        self._ending = "connection closed behind quit"
+        return True
+
     def _take(self, reply: Reply) -> Next | None:
         if reply.then is Then.WAIT:
             return self._flush() or Next.LOGIN
@@ -223,7 +253,8 @@ class Connection:
             self._log.error(f"client {self.describe()}: {printable(reply.detail)}")
         if reply.delay:
             self._held = reply
-            self.resume_at = time.monotonic() + reply.delay
+            # Counted from the question, so that the answer's time does not tell how the check went.
+            self.resume_at = self._asked_at + reply.delay
             self._flush()
             return Next.DELAY
         if self._trace is not None:
@@ -234,7 +265,9 @@ class Connection:
         else:
             self._body = wire
         self._closing = reply.then is Then.CLOSE
-        if self._body is None and len(self._out) < _COLLECT and not self._closing:
+        self._starts_tls = reply.then is Then.START_TLS
+        stops = self._closing or self._starts_tls
+        if self._body is None and len(self._out) < _COLLECT and not stops:
             return None
         return self._flush()
 
@@ -255,7 +288,19 @@ class Connection:
             self._out = b"" if count == len(self._out) else memoryview(self._out)[count:]
             if turn > _TURN:
                 return Next.TURN
+        if self._starts_tls:
+            return self._start_tls()
         return Next.CLOSE if self._closing else None
+
+    def _start_tls(self) -> Next | None:
+        self._starts_tls = False
+        self._lines.clear()
+        try:
+            self.transport = self.transport.with_tls()
+        except (OSError, ValueError):  # gone already
+            return Next.CLOSE
+        self.session.tls_started()
+        return None
 
     def _next_chunk(self) -> bool:
         """Fetch a part of a body; False when it cannot be completed."""
@@ -278,7 +323,7 @@ class Connection:
     def _progress(self) -> None:
         """A client that makes progress is not idle, but before its login only the login's deadline counts."""
         if self.session.logged_in:
-            self.deadline = time.monotonic() + self._timeouts.idle if self._timeouts.idle else float("inf")
+            self.patience.renew()
 
     def _fail(self) -> Next:
         """Answer our own fault."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tpop3d_py.contracts import Peer
 from tpop3d_py.pop3.profile import Profile
-from tpop3d_py.server.transport import PlainTransport, TlsTransport, Transport
+from tpop3d_py.server.transport import PlainTransport, Transport
 
 #: What accept(2) reports of a connection that died while it waited, or of a network that had a hiccup.
 _PASSING = frozenset(
@@ -30,13 +30,15 @@ class Door:
         sock: the listening, non-blocking socket.
         domain: virtual domain of its connections.
         profile: protocol settings of its sessions.
-        tls: context for implicit TLS; None on a plain listener.
+        tls: context for TLS; None on a plain listener.
+        stls: TLS begins when the client says STLS, and not at once.
     """
 
     sock: socket.socket
     domain: str
     profile: Profile
     tls: ssl.SSLContext | None = None
+    stls: bool = False
 
     def accept(self) -> tuple[int, Transport, Peer] | None:
         """Take one connection: its descriptor, transport and addresses; None if there is none.
@@ -54,7 +56,9 @@ class Door:
             sock.setblocking(False)
             server = sock.getsockname()
             fd = sock.fileno()
-            transport = PlainTransport(sock) if self.tls is None else TlsTransport(sock, self.tls)
+            transport: Transport = PlainTransport(sock, self.tls)
+            if self.tls is not None and not self.stls:
+                transport = transport.with_tls()
         except OSError:  # gone already
             sock.close()
             return None

@@ -11,14 +11,16 @@ import re
 import socket
 from dataclasses import dataclass, field
 
+from tpop3d_py.pop3.languages import CATALOGS
 from tpop3d_py.settings import words_of
 
 _WRITTEN = re.compile(
     r"(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]();/]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*))(?::(?P<port>[A-Za-z0-9-]+))?"
-    r"(?:\((?P<domain>[^()]*)\)|(?P<regex>/.*/))?(?:;tls=(?P<tls>.*))?"
+    r"(?:\((?P<domain>[^()]*)\)|(?P<regex>/.*/))?(?P<options>(?:;[a-z]+=[^;]*)*)"
 )
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _BACKLOG = 4096
+_FORM = "ADDRESS[:PORT][(DOMAIN)][;tls=immediate|stls,CERT[,KEY]][;texts=NAME]"
 
 
 class ListenError(Exception):
@@ -33,8 +35,10 @@ class Listener:
         host: address or host name.
         port: TCP port.
         domain: virtual domain of its connections; empty: found by reverse DNS at start.
-        certificate: PEM chain for implicit TLS (RFC 8314); empty: a plain listener.
+        certificate: PEM chain for TLS; empty: a plain listener.
         key: PEM private key; the certificate's file by default.
+        stls: TLS begins when the client says STLS (RFC 2595), not at once (RFC 8314).
+        texts: name of the listener's own catalog; empty: the server's.
         text: as written, for messages.
     """
 
@@ -43,6 +47,8 @@ class Listener:
     domain: str = ""
     certificate: str = ""
     key: str = ""
+    stls: bool = False
+    texts: str = ""
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -50,19 +56,23 @@ class Listener:
 
 
 def parse_listener(text: str) -> Listener:
-    """Read ``ADDRESS[:PORT][(DOMAIN)][;tls=immediate,CERT[,KEY]]``."""
+    """Read ``ADDRESS[:PORT][(DOMAIN)][;tls=immediate|stls,CERT[,KEY]][;texts=NAME]``."""
     found = _WRITTEN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is not ADDRESS[:PORT][(DOMAIN)][;tls=immediate,CERT[,KEY]]")
+        raise ValueError(f"{text!r} is not {_FORM}")
     if found["regex"]:
         raise ValueError(f"{text!r}: domains by /REGEX/ are not supported by this version; write (DOMAIN)")
     domain = found["domain"]
     if domain is not None and not _DOMAIN.fullmatch(domain):
         raise ValueError(f"{text!r}: the domain in parentheses is not a domain name")
-    certificate, key = _parse_tls(text, found["tls"])
+    options = _parse_options(text, found["options"])
+    certificate, key, stls = _parse_tls(text, options.get("tls"))
+    texts = options.get("texts", "")
+    if "texts" in options and texts not in CATALOGS:
+        raise ValueError(f"{text!r}: texts is one of {', '.join(CATALOGS)}")
     host = _parse_host(text, found["v6"], found["host"])
-    port = _parse_port(text, found["port"], 995 if certificate else 110)
-    return Listener(host, port, (domain or "").lower(), certificate, key, text)
+    port = _parse_port(text, found["port"], 995 if certificate and not stls else 110)
+    return Listener(host, port, (domain or "").lower(), certificate, key, stls, texts, text)
 
 
 LISTENERS = words_of("listening addresses", parse_listener)
@@ -90,19 +100,34 @@ def _parse_port(text: str, port: str | None, default: int) -> int:
     return int(port)
 
 
-def _parse_tls(text: str, tls: str | None) -> tuple[str, str]:
+def _parse_options(text: str, written: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for option in written.split(";")[1:]:
+        name, _, value = option.partition("=")
+        if name not in ("tls", "texts") or name in options:
+            raise ValueError(f"{text!r} is not {_FORM}")
+        options[name] = value
+    return options
+
+
+def _parse_tls(text: str, tls: str | None) -> tuple[str, str, bool]:
     if tls is None:
-        return "", ""
+        return "", "", False
     mode, *files = tls.split(",")
-    if mode == "stls":
-        raise ValueError(f"{text!r}: tls=stls is not supported by this version; use tls=immediate")
-    if mode != "immediate" or len(files) not in (1, 2) or not all(name.startswith("/") for name in files):
-        raise ValueError(f"{text!r}: tls is written tls=immediate,/path/of/certificate[,/path/of/key]")
-    return files[0], files[-1]
+    known = mode in ("immediate", "stls")
+    if not known or len(files) not in (1, 2) or not all(name.startswith("/") for name in files):
+        raise ValueError(
+            f"{text!r}: tls is written tls=immediate,/path/of/certificate[,/path/of/key], or tls=stls,..."
+        )
+    return files[0], files[-1], mode == "stls"
 
 
-def bind(listener: Listener) -> socket.socket:
+def bind(listener: Listener, send_buffer: int = 0) -> socket.socket:
     """Open a listening, non-blocking socket.
+
+    Args:
+        listener: the address.
+        send_buffer: octets that the kernel keeps for a client to read; 0: as many as it likes.
 
     Raises:
         ListenError: the name does not resolve, or the address cannot be bound.
@@ -120,6 +145,8 @@ def bind(listener: Listener) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if send_buffer:  # inherited by accepted sockets, too
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         sock.setblocking(False)
         sock.bind(address)
         sock.listen(_BACKLOG)

@@ -10,7 +10,8 @@ from tpop3d_py.log import Log, printable
 from tpop3d_py.pop3.replies import Reply
 from tpop3d_py.server.connection import Connection
 
-#: Commands whose arguments let somebody else in.
+#: Commands whose arguments may be written down: none of them lets anybody in.
+_HARMLESS = frozenset(b"USER CAPA STLS UTF8 LANG QUIT STAT LIST UIDL RETR TOP DELE RSET NOOP LAST".split())
 _SECRET = frozenset({b"PASS", b"APOP", b"AUTH"})
 
 
@@ -60,22 +61,32 @@ class SessionLog:
 
 
 class Dialogue:
-    """Writes every command and reply down (``-v``): passwords and digests are masked, messages left out."""
+    """Writes every command and reply down (``-v``): secrets are masked, messages left out.
+
+    What is no command of ours is not written down at all: it may be a password, said a line too late by a
+    client that overlooked a refusal.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
     def heard(self, client: str, line: bytes, secret: bool) -> None:
         """Note a command line, or a SASL response, which is all secret."""
-        verb, _, rest = line.lstrip().partition(b" ")
-        if secret:
-            line = b"(hidden)"
-        elif rest and verb.upper() in _SECRET:
-            line = verb + b" (hidden)"
-        self._log.debug(f"client {client}: received `{printable(line)}'")
+        self._log.debug(f"client {client}: received `{'(hidden)' if secret else _masked(line)}'")
 
     def said(self, client: str, reply: Reply) -> None:
         """Note a reply."""
         code = f"[{reply.code.value}] " if reply.code is not None else ""
         sign = "+" if reply.challenge else "+OK" if reply.ok else "-ERR"
-        self._log.debug(f"client {client}: sent `{sign} {code}{printable(reply.text)}'")
+        # A challenge of SCRAM is half of what a dictionary attack on the password needs.
+        text = "(hidden)" if reply.challenge and reply.text else printable(reply.text)
+        self._log.debug(f"client {client}: sent `{sign} {code}{text}'")
+
+
+def _masked(line: bytes) -> str:
+    verb, _, rest = line.lstrip(b" ").partition(b" ")
+    if verb.upper() in _HARMLESS:
+        return printable(line)
+    if verb.upper() in _SECRET:
+        return printable(verb + b" (hidden)" if rest else verb)
+    return f"(no command, {len(line)} octets)"

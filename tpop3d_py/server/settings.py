@@ -19,9 +19,10 @@ class ServerSettings:
         "listen-address",
         LISTENERS,
         default=None,
-        summary="Addresses to serve, each ADDRESS[:PORT][(DOMAIN)][;tls=immediate,CERT[,KEY]]. The port is "
-        "110, or 995 with TLS; DOMAIN stands in the greeting and completes login names; an IPv6 address with "
-        "a port is written in brackets.",
+        summary="Addresses to serve, each ADDRESS[:PORT][(DOMAIN)][;tls=MODE,CERT[,KEY]][;texts=NAME]. MODE "
+        "is immediate, or stls for clients that say STLS; the port is 110, or 995 with tls=immediate; DOMAIN "
+        "stands in the greeting and completes login names; texts sets the directive of that name for one "
+        "listener; an IPv6 address with a port is written in brackets.",
         example="10.0.0.1(klient1.pl) [::1]:995(klient1.pl);tls=immediate,/etc/ssl/klient1.pem",
     )
     max_children: int = setting(
@@ -43,6 +44,13 @@ class ServerSettings:
         integer(5, 3600, "seconds"),
         default=60,
         summary="Close a connection that has not logged in after this long, whatever it sends.",
+    )
+    tcp_send_buffer: int = setting(
+        "tcp-send-buffer",
+        integer(0, 1 << 28, "octets"),
+        default=0,
+        summary="How much of a message the kernel keeps for a client that has not read it yet; 0 leaves that "
+        "to the kernel. Small values save memory with thousands of slow clients.",
     )
     run_as: str = setting(
         "run-as",

@@ -6,13 +6,18 @@ reads as closed.
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
 import ssl
+import struct
+import termios
 from typing import Protocol
 
 #: Octets taken from a socket at a time: what a client may send ahead before flow control holds it.
 _READ_AT_ONCE = 4096
+#: Reads made to find out whether a client has hung up.
+_LAST_READS = 16
 
 
 class Transport(Protocol):
@@ -20,6 +25,8 @@ class Transport(Protocol):
 
     #: Epoll events to wait for after `receive` returned None or `send` returned 0.
     blocked_on: int
+    #: Whether octets travel inside TLS.
+    secure: bool
 
     def receive(self) -> bytes | None:
         """Return some octets, b"" when the client is gone, None when there is nothing yet."""
@@ -30,17 +37,34 @@ class Transport(Protocol):
     def has_more(self) -> bool:
         """Tell whether octets are waiting where epoll cannot see them."""
 
+    def unread(self) -> int:
+        """Return how many octets were sent and not yet taken by the client's machine."""
+
+    def with_tls(self) -> Transport:
+        """Go on inside TLS, on the same descriptor; this transport is done for.
+
+        Raises:
+            OSError: the client is gone.
+        """
+
     def close(self) -> None:
         """Close without waiting."""
 
 
 class PlainTransport:
-    """TCP as it is."""
+    """TCP as it is.
 
-    __slots__ = ("_sock", "blocked_on")
+    Args:
+        sock: connected and non-blocking.
+        context: for `with_tls`; None on a listener without STLS.
+    """
 
-    def __init__(self, sock: socket.socket) -> None:
+    __slots__ = ("_context", "_sock", "blocked_on")
+    secure = False
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
         self._sock = sock
+        self._context = context
         self.blocked_on = select.EPOLLIN
 
     def receive(self) -> bytes | None:
@@ -67,6 +91,20 @@ class PlainTransport:
         """Tell whether octets are waiting where epoll cannot see them: never."""
         return False
 
+    def unread(self) -> int:
+        """Return how many octets were sent and not yet taken by the client's machine."""
+        return _unread(self._sock)
+
+    def with_tls(self) -> Transport:
+        """Go on inside TLS, on the same descriptor; this transport is done for.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        if self._context is None:
+            raise OSError("there is no certificate")
+        return TlsTransport(self._sock, self._context)
+
     def close(self) -> None:
         """Close without waiting."""
         self._sock.close()
@@ -79,6 +117,7 @@ class TlsTransport:
     """
 
     __slots__ = ("_sock", "blocked_on")
+    secure = True
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -112,9 +151,35 @@ class TlsTransport:
         """Tell whether decrypted octets are waiting inside the TLS layer."""
         return self._sock.pending() > 0
 
+    def unread(self) -> int:
+        """Return how many octets were sent and not yet taken by the client's machine."""
+        return _unread(self._sock)
+
+    def with_tls(self) -> Transport:
+        """There is TLS already."""
+        return self
+
     def close(self) -> None:
         """Close without the closing handshake, which could block; POP3's QUIT already said good-bye."""
         self._sock.close()
+
+
+def hung_up(transport: Transport) -> bool:
+    """Tell whether the client has closed its side; what it sent before that is read and lost."""
+    for _ in range(_LAST_READS):
+        octets = transport.receive()
+        if not octets:
+            return octets is not None
+    return False
+
+
+def _unread(sock: socket.socket) -> int:
+    """Ask Linux for the size of the send queue (SIOCOUTQ in tcp(7), which TIOCOUTQ is another name of)."""
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))
+    except OSError:
+        return 0
+    return int(count)
 
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext:

@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tpop3d_py.contracts import Decision, Refusal
+from tpop3d_py.contracts import Challenge, Decision, Refusal, Verdict
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.connection import Connection, Habits, Next
@@ -161,10 +161,13 @@ class Worker:
             self._finish_login(*answer)
 
     def _finish_login(self, conn: Connection, decision: Decision) -> None:
+        if decision.verdict is Verdict.GRANTED and decision.challenge and not conn.confirmed:
+            conn.granted = decision  # the client has a proof to see before it is let in
+            self._put(conn, conn.finish_login(Challenge(decision.challenge)))
+            return
         outcome = self._plan.admission.admit(decision)
-        name = conn.wanted.user if conn.wanted else ""
         if isinstance(outcome, Refusal):
-            self._lines.refused(conn, outcome, name)
+            self._lines.refused(conn, outcome, conn.session.user)
         elif decision.identity is not None:
             self._board.logged_in(self._slot, 1)
             self._lines.began(conn, decision.identity)
@@ -174,6 +177,8 @@ class Worker:
         """Put a connection where it waits; from then on another thread may own it."""
         if waits is Next.SOCKET:
             self._park(conn, conn.transport.blocked_on)
+        elif waits is Next.LOGIN and conn.confirmed and conn.granted is not None:
+            self._finish_login(conn, conn.granted)
         elif waits is Next.LOGIN and conn.wanted is not None:
             self._gate.submit(conn, conn.wanted)
         elif waits is Next.TURN:
@@ -207,7 +212,10 @@ class Worker:
             if conn.resume_at <= now and self._delayed.pop(fd, None) is conn:
                 self._park(conn, _AT_ONCE)
         for fd, conn in list(self._parked.items()):
-            if conn.deadline <= now and self._parked.pop(fd, None) is conn:
+            if conn.patience.deadline <= now and self._parked.pop(fd, None) is conn:
+                if conn.still_reading():
+                    self._put(conn, Next.SOCKET)
+                    continue
                 conn.time_out()
                 self._close(conn)
 

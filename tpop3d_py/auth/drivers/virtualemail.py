@@ -13,14 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tpop3d_py.auth import passwords
+from tpop3d_py.auth import passwords, scram
 from tpop3d_py.auth.accounts import Account, Accounts
-from tpop3d_py.auth.names import Attempt
+from tpop3d_py.auth.exchange import Exchanges
+from tpop3d_py.auth.names import Attempt, account_name
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Verdict
 from tpop3d_py.directory.errors import DirectoryError
 from tpop3d_py.directory.lookup import LoginRow
 
 _NOT_MINE = Decision(Verdict.NOT_MINE)
+_MATCHES = Decision(Verdict.GRANTED)
 _REFUSED = Decision(Verdict.REFUSED, detail="wrong password")
 
 
@@ -56,12 +58,20 @@ class Owner:
 
 
 class VirtualEmail:
-    """A driver over `Lookup`."""
+    """A driver over `Lookup`.
 
-    def __init__(self, name: str, lookup: Lookup, owner: Owner) -> None:
+    Args:
+        name: as in ``auth-NAME-enable``.
+        lookup: where the rows come from.
+        owner: how a mailbox's ids are found.
+        exchanges: for SCRAM; the chain's.
+    """
+
+    def __init__(self, name: str, lookup: Lookup, owner: Owner, exchanges: Exchanges | None = None) -> None:
         self.name = name
         self._lookup = lookup
         self._owner = owner
+        self._exchanges = exchanges or Exchanges(scram.Salts(b""))
 
     def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
         """Answer one reading of a login."""
@@ -71,14 +81,25 @@ class VirtualEmail:
             row = self._lookup.find(attempt.local_part, attempt.domain)
             if row is None:
                 return _NOT_MINE
-            if not _matches(row.password_hash, credentials):
-                return _REFUSED
+            answer = self._compare(attempt, row.password_hash, credentials)
+            if answer.verdict is not Verdict.GRANTED:
+                return answer
             account = self._owner.of(row.unix_user)
-        except (DirectoryError, passwords.UnknownScheme) as error:
+        except (DirectoryError, passwords.UnknownScheme, scram.BadForm) as error:
             return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error}")
         except KeyError as error:
             return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error.args[0]}")
-        return Decision(Verdict.GRANTED, self._identity(attempt, row, account))
+        return replace(answer, identity=self._identity(attempt, row, account))
+
+    def _compare(self, attempt: Attempt, stored: str, credentials: Credentials) -> Decision:
+        """Check what the client sent; the answer to a right secret still lacks the identity."""
+        if credentials.mechanism not in (Mechanism.SCRAM, Mechanism.SCRAM_PLUS):
+            return _MATCHES if _matches(stored, credentials) else _REFUSED
+        message = self._exchanges.answer(credentials, stored, account_name(attempt))
+        if message is None:
+            return _REFUSED
+        first = scram.is_first_step(credentials)
+        return Decision(Verdict.CONTINUE if first else Verdict.GRANTED, challenge=message)
 
     def _identity(self, attempt: Attempt, row: LoginRow, account: Account) -> Identity:
         return Identity(
@@ -94,6 +115,8 @@ class VirtualEmail:
 
 
 def _matches(stored: str, credentials: Credentials) -> bool:
+    if credentials.mechanism is Mechanism.BEARER:
+        return True  # the chain has checked the token
     if not stored:  # NULL: nobody ever set a password
         passwords.burn_time(credentials.secret)
         return False

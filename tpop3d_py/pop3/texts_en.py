@@ -1,0 +1,131 @@
+"""The English catalogs.
+
+`CLASSIC` has the words of the server we follow, so that users, help pages and scripts
+find what they know; `POLITE` says the same to people who do not like to be teased.
+
+When things fail: a text that breaks a rule of `Texts` keeps the program from starting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tpop3d_py.pop3.texts import Counted, Texts
+
+
+def _one_or_more(count: int) -> int:
+    return int(count != 1)
+
+
+CLASSIC = Texts(
+    tag=b"en",
+    unknown_command=b"Do you actually know how to use this thing?",
+    malformed_line=b"I can't read that. Plain printable ASCII, please.",
+    line_too_long=b"That line was too long for me.",
+    too_many_errors=b"That's quite enough nonsense for one day. I give up.",
+    idle=b"You can hang around all day if you like. I have better things to do.",
+    capabilities=b"Capability list follows",
+    languages=b"Language list follows:",
+    language_changed=b"English it is.",
+    language_unknown=b"I don't speak that.",
+    name_accepted=b"Tell me your password.",
+    name_wanted=b"What's your name?",
+    name_already_given=b"But you already said `USER'.",
+    wrong_words=b"No, that's not right.",
+    first_log_in=b"Not now. First log in.",
+    digest_length=b"Try again, but get it right next time.",
+    digest_not_hex=b"Clueless bunny!",
+    use_apop=b"Sorry, you must use APOP",
+    first_tls=b"Not while everybody can listen. Use TLS first.",
+    unknown_mechanism=b"I don't know that way of logging in.",
+    bad_response=b"Is that supposed to be an answer?",
+    login_canceled=b"Suit yourself.",
+    begin_tls=b"Begin TLS negotiation",
+    no_tls=b"Sorry, TLS not available",
+    already_tls=b"You're already using TLS",
+    too_late_for_tls=b"It's a bit late for that now, isn't it?",
+    utf8_enabled=b"UTF-8 it is.",
+    too_late_for_utf8=b"It's a bit late for that now, isn't it?",
+    quit_before_login=b"Fine. Be that way.",
+    # Later ancestors said "You have exactly one message."; the paper's session, which we promise, did not.
+    welcome=Counted((b"Welcome aboard! You have %d messages.",), lambda _: 0),
+    welcome_empty=b"Welcome aboard! You have no messages at all.",
+    wrong_login=b"Lies! Try again!",
+    too_many_logins=b"This is ridiculous. I give up.",
+    login_unavailable=b"Sorry, I can't check who you are just now. Please come back later.",
+    busy=b"Sorry, I'm too busy right now",
+    mailbox_locked=b"Unable to open mailbox; it may be locked by another concurrent session.",
+    mailbox_broken=b"Unable to open mailbox; it may be locked by another concurrent session.",
+    forbidden=b"Everything's really bad",
+    scan_list=b"Scan list follows:",
+    id_list=b"ID list follows:",
+    message_follows=b"Message follows",
+    done=b"Done.",
+    still_here=b"I'm still here.",
+    last_removed=b"Sorry, the LAST command was removed in RFC1725.",
+    which_to_retrieve=b"Which message do you want to see?",
+    which_to_top=b"What do you want to see?",
+    how_many_lines=b"But how much do you want to see?",
+    which_to_delete=b"But which message do you want to delete?",
+    bad_line_count=b"Can you actually count?",
+    bad_number=b"That does not compute.",
+    extra_argument=b"Nope, that doesn't sound right at all.",
+    too_many_arguments=b"Already, you have told me too much.",
+    message_deleted=b"That message is no more.",
+    message_gone=b"Can't send that message; it may have been deleted by a concurrent session",
+    cannot_send=b"Cannot send message",
+    goodbye=b"Done",
+    update_failed=b"Something went wrong.",
+)
+
+POLITE = dataclasses.replace(
+    CLASSIC,
+    unknown_command=b"The command sent is invalid or unimplemented.",
+    malformed_line=b"Commands are printable ASCII.",
+    line_too_long=b"Command line too long.",
+    too_many_errors=b"Too many invalid commands.",
+    idle=b"Client has been idle for too long.",
+    language_changed=b"Language changed to English.",
+    language_unknown=b"Language not available.",
+    name_accepted=b"User name accepted; send the password.",
+    name_wanted=b"Send the user name first.",
+    name_already_given=b"User name already given.",
+    wrong_words=b"Wrong number of arguments.",
+    first_log_in=b"Log in first.",
+    digest_length=b"Authentication string is invalid.",
+    digest_not_hex=b"Authentication string is invalid.",
+    use_apop=b"Use APOP to log in.",
+    first_tls=b"Passwords are accepted inside TLS only.",
+    unknown_mechanism=b"Authentication mechanism not available.",
+    bad_response=b"Invalid response.",
+    login_canceled=b"Authentication canceled.",
+    no_tls=b"TLS is not available.",
+    already_tls=b"TLS is active already.",
+    too_late_for_tls=b"STLS command available only in AUTHORIZATION state",
+    utf8_enabled=b"UTF-8 enabled.",
+    too_late_for_utf8=b"UTF8 command available only in AUTHORIZATION state",
+    quit_before_login=b"Done.",
+    welcome=Counted((b"Welcome. You have %d message.", b"Welcome. You have %d messages."), _one_or_more),
+    welcome_empty=b"Welcome. You have no messages.",
+    wrong_login=b"Authentication failed.",
+    too_many_logins=b"Too many authentication attempts.",
+    login_unavailable=b"Authentication is not possible at the moment. Please try again later.",
+    busy=b"Server too busy. Please try again later.",
+    mailbox_locked=b"Mailbox is locked by another session.",
+    mailbox_broken=b"Mailbox cannot be opened.",
+    forbidden=b"This account cannot be served here.",
+    still_here=b"Done.",
+    last_removed=b"The LAST command was removed in RFC 1725.",
+    which_to_retrieve=b"Message number missing.",
+    which_to_top=b"Message number missing.",
+    how_many_lines=b"Number of lines missing.",
+    which_to_delete=b"Message number missing.",
+    bad_line_count=b"Command argument should be numeric.",
+    bad_number=b"No such message.",
+    extra_argument=b"Too many arguments for command.",
+    too_many_arguments=b"Too many arguments for command.",
+    message_deleted=b"Message is deleted.",
+    message_gone=b"Message is no longer available.",
+    cannot_send=b"Message cannot be sent.",
+    update_failed=b"Not all deleted messages could be removed.",
+)
