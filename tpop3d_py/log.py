@@ -10,7 +10,6 @@ never raises and never blocks (the syslog socket is non-blocking).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
@@ -27,6 +26,8 @@ FACILITIES = {
 }
 EMERG, ALERT, CRIT, ERR, WARNING, NOTICE, INFO, DEBUG = range(8)
 _LONGEST_FOREIGN_TEXT = 200
+#: Where the syslog daemon listens.
+SYSLOG = "/dev/log"
 
 
 class Log:
@@ -46,6 +47,7 @@ class Log:
         self.dropped = 0
         self._facility = FACILITIES[facility] << 3
         self._to_stderr = to_stderr
+        self._to_syslog = to_syslog
         self._syslog = _open_syslog() if to_syslog else None
 
     def write(self, level: int, text: str) -> None:
@@ -57,7 +59,7 @@ class Log:
                 os.write(2, f"{text}\n".encode("utf-8", "backslashreplace"))
             except OSError:
                 self.dropped += 1
-        if self._syslog is not None:
+        if self._to_syslog:
             self._send_syslog(level, text)
 
     def error(self, text: str) -> None:
@@ -83,21 +85,30 @@ class Log:
     def _send_syslog(self, level: int, text: str) -> None:
         stamp = time.strftime("%b %e %H:%M:%S")
         line = f"<{self._facility | level}>{stamp} {self.ident}[{os.getpid()}]: {text}"
+        data = line.encode("utf-8", "backslashreplace")
+        # The syslog daemon may start after us, or may have been restarted: a second try with a new socket.
+        if not self._sent(data):
+            self._syslog = _open_syslog()
+            self.dropped += not self._sent(data)
+
+    def _sent(self, data: bytes) -> bool:
+        syslog = self._syslog  # another thread may be replacing it
+        if syslog is None:
+            return False
         try:
-            assert self._syslog is not None
-            self._syslog.send(line.encode("utf-8", "backslashreplace"))
+            syslog.send(data)
+        except BlockingIOError:
+            self.dropped += 1  # it is there, and does not read fast enough
         except OSError:
-            # The syslog daemon may have been restarted; the next line gets a new socket.
-            self.dropped += 1
-            with contextlib.suppress(OSError):
-                self._syslog = _open_syslog() or self._syslog
+            return False
+        return True
 
 
 def _open_syslog() -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.setblocking(False)
     try:
-        sock.connect("/dev/log")
+        sock.connect(SYSLOG)
     except OSError:
         sock.close()
         return None

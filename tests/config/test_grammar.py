@@ -82,6 +82,17 @@ def test_include_of_itself_and_of_nothing(tmp_path: Path) -> None:
     assert "No such file" in result.problems[1].text
 
 
+def test_comments_may_be_in_any_character_set_and_a_byte_order_mark_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "t.conf").write_bytes(b"\xef\xbb\xbfa: 1\n# domy\xb6lny plik\nb: 2 # te\xbf\n")
+    assert pairs(read(str(tmp_path / "t.conf"))) == [("a", "1"), ("b", "2")]
+
+
+def test_a_name_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "t.conf").write_bytes(b"\xb6: 1\n")
+    (problem,) = read(str(tmp_path / "t.conf")).problems
+    assert "name: value" in problem.text
+
+
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "t.conf").write_bytes(b"a: \xff\n")
     (problem,) = read(str(tmp_path / "t.conf")).problems

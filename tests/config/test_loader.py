@@ -98,6 +98,27 @@ def test_foreign_directives_are_checked_and_dropped(tmp_path: Path) -> None:
         load(write(tmp_path, "moon-phase: 4\n"), [Sea], foreign=[Moon])
 
 
+def test_what_a_bad_value_breaks_is_reported_once(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Ship:
+        """A ship."""
+
+        mast: int = setting("ship-mast", integer(1, 5), default=None, summary="How many.")
+
+        def conflicts(self) -> Iterator[tuple[str, str]]:
+            if not self.mast:
+                yield "ship-mast", "is required"
+
+    for text, words in (
+        ("ship-mast: x\n", "whole number"),
+        ("include: no.conf\n", "cannot read"),
+        ("", "required"),
+    ):
+        with pytest.raises(ConfigError, match=words) as caught:
+            load(write(tmp_path, text), [Ship])
+        assert len(caught.value.problems) == 1
+
+
 def test_a_missing_file() -> None:
     with pytest.raises(ConfigError, match=r"cannot read /nonexistent/x\.conf: No such file"):
         load("/nonexistent/x.conf", [Sea])

@@ -62,6 +62,8 @@ class Reading:
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    #: Whether every file could be read, so that what is missing was not written anywhere.
+    complete: bool = True
 
 
 def read(path: str) -> Reading:
@@ -79,11 +81,13 @@ def _read_file(path: str, reading: Reading, parents: tuple[str, ...], place: Pla
         reading.problems.append(Problem(place, f"more than {_DEEPEST_INCLUDE} files include each other"))
         return
     try:
-        with open(path, encoding="utf-8") as file:
+        # Comments of 2001 are in any character set; values are looked at one by one.
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = file.read().split("\n")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not a UTF-8 text file"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         reading.problems.append(Problem(place, f"cannot read {path}: {reason}"))
+        reading.complete = False
         return
     reading.files.append(path)
     for entry in _entries(path, lines, reading.problems):
@@ -100,7 +104,7 @@ def _entries(path: str, lines: list[str], problems: list[Problem]) -> Iterator[E
         if not text.strip():
             continue
         name, colon, value = text.partition(":")
-        if not colon or not name.strip():
+        if not colon or not name.strip() or not _is_text(name):
             problems.append(Problem(place, "a directive is written as name: value"))
             continue
         try:
@@ -148,9 +152,15 @@ def _closing_quote(value: str) -> int:
     return len(value)
 
 
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\udc80" <= c <= "\udcff" for c in value)
+
+
 def _unquoted(value: str) -> str:
     if "\0" in value:
         raise ValueError("the value contains a NUL")
+    if not _is_text(value):
+        raise ValueError("the value is not UTF-8")
     if not value.startswith('"'):
         return value
     end = _closing_quote(value)

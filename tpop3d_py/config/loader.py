@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from tpop3d_py.config import ancestor, grammar
@@ -70,7 +70,10 @@ def load(path: str, groups: Sequence[type[Any]], *, foreign: Sequence[type[Any]]
     kept, warnings = _first_of_each(reading.entries)
     values = _parse(kept, known, problems)
     built = {group: build(group, values) for group in groups}
-    problems += _conflicts(built.values(), kept, Place(path, 0))
+    if reading.complete:
+        # What a value broke is reported once, as that value's mistake.
+        broken = kept.keys() - values.keys()
+        problems += _conflicts(built.values(), kept, Place(path, 0), broken)
     if problems:
         raise ConfigError(sorted(problems, key=lambda p: (p.place.file != path, p.place.file, p.place.line)))
     warnings += _readable_secrets(kept, known)
@@ -111,12 +114,15 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown directive {name!r}" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _conflicts(groups: Iterable[Any], kept: dict[str, Entry], nowhere: Place) -> list[Problem]:
+def _conflicts(
+    groups: Iterable[Any], kept: dict[str, Entry], nowhere: Place, broken: Set[str]
+) -> list[Problem]:
     return [
         Problem(kept[name].place if name in kept else nowhere, f"{name}: {text}")
         for group in groups
         if isinstance(group, Checked)
         for name, text in group.conflicts()
+        if name not in broken
     ]
 
 

@@ -101,7 +101,7 @@ def local_part(text: str) -> str:
         raise _bad("local part", text, "must not begin with '|'")
     name = text.lower()
     if name.startswith(CATCH_ALL):
-        raise _bad("local part", text, f"'{CATCH_ALL}' is reserved for the catch-all forwarder")
+        raise _bad("local part", text, f"begins with '{CATCH_ALL}', reserved for the catch-all")
     if name.endswith(".lock"):
         raise _bad("local part", text, "must not end with '.lock': that is another box's lock file")
     return name
@@ -149,7 +149,7 @@ def target(text: str, domain: str) -> Address:
     if "#" in local or "|" in local:
         raise _bad("target", text, "must not contain '#' or '|'")
     if local.lower().startswith(CATCH_ALL):
-        raise _bad("target", text, f"'{CATCH_ALL}' is reserved for the catch-all forwarder")
+        raise _bad("target", text, f"begins with '{CATCH_ALL}', reserved for the catch-all")
     return _measured(Address(local, domain_name(where)))
 
 
