@@ -69,7 +69,7 @@ class Harness:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         sock = socket.create_connection(("127.0.0.1", self.ports[1]), 10)
-        client = Client(context.wrap_socket(sock))
+        client = Client(context.wrap_socket(sock, suppress_ragged_eofs=False))
         self.clients.append(client)
         assert client.line().startswith(b"+OK <")
         return client

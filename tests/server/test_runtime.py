@@ -82,6 +82,21 @@ def test_a_session_byte_by_byte_and_one_in_a_single_packet(server: Harness) -> N
     assert answers[0].count(b"+OK") == 4
 
 
+def test_what_stands_behind_quit_does_not_reset_the_connection(server: Harness) -> None:
+    for _ in range(5):
+        client = server.connect()
+        client.log_in("ok")
+        client.sock.sendall(b"QUIT\r\n" + b"x" * 20_000)
+        assert client.file.read() == b"+OK Done\r\n"
+
+
+def test_tls_ends_with_a_close_notify(start: Start, certificate: Path) -> None:
+    client = start(certificate=str(certificate)).connect_tls()  # which takes a ragged end for an error
+    client.send(b"QUIT")
+    assert client.line().startswith(b"+OK")
+    assert client.line() == b""
+
+
 def test_a_broken_body_gets_no_final_dot(server: Harness) -> None:
     client = server.connect()
     client.log_in("broken")
