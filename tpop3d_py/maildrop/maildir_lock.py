@@ -47,7 +47,7 @@ class PopLock:
         self.path = f"{maildir}/{NAME}"
         self._files = files
         self._folder = -1
-        self._inode: tuple[int, int] | None = None
+        self._mark: tuple[int, ...] | None = None
         self._refreshed = 0.0
         try:
             self._folder = files.open(maildir, os.O_RDONLY | os.O_DIRECTORY)
@@ -65,14 +65,14 @@ class PopLock:
         Raises:
             MaildropError: LOCKED if another program broke it.
         """
-        if self._inode is None or time.monotonic() - self._refreshed < _REFRESH_SECONDS:
+        if self._mark is None or time.monotonic() - self._refreshed < _REFRESH_SECONDS:
             return
         try:
             fd = self._files.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             raise self._locked("was broken by another program") from None
         try:
-            if _inode(os.fstat(fd)) != self._inode:
+            if _mark(os.fstat(fd)) != self._mark:
                 raise self._locked("was broken by another program")
             self._stamp(fd)
         finally:
@@ -81,9 +81,9 @@ class PopLock:
     def release(self) -> None:
         """Give the maildir free; may be called more than once."""
         with contextlib.suppress(OSError):
-            if self._inode is not None and _inode(os.lstat(self.path)) == self._inode:
+            if self._mark is not None and _mark(os.lstat(self.path)) == self._mark:
                 self._files.rmdir(self.path)
-        self._inode = None
+        self._mark = None
         self._close()
 
     def _flock(self) -> bool:
@@ -112,7 +112,6 @@ class PopLock:
                 give_to(self._files, fd, identity.uid, identity.gid)
             else:
                 self._check_dead(os.fstat(fd), knows)
-            self._inode = _inode(os.fstat(fd))
             self._stamp(fd)
         finally:
             self._files.close(fd)
@@ -126,6 +125,7 @@ class PopLock:
     def _stamp(self, fd: int) -> None:
         self._refreshed = time.monotonic()
         self._files.utime(fd, time.time_ns())
+        self._mark = _mark(os.fstat(fd))
 
     def _close(self) -> None:
         if self._folder >= 0:
@@ -137,5 +137,6 @@ class PopLock:
         return MaildropError(Reason.LOCKED, f"{printable(self.path)} {why}")
 
 
-def _inode(st: os.stat_result) -> tuple[int, int]:
-    return st.st_dev, st.st_ino
+def _mark(st: os.stat_result) -> tuple[int, ...]:
+    # The time is ours to the nanosecond; an inode number may come back at once.
+    return st.st_dev, st.st_ino, st.st_mtime_ns

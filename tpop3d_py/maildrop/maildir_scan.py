@@ -29,19 +29,21 @@ import stat
 import time
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from operator import sub
+from typing import NamedTuple, overload
 
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.maildir_options import MaildirOptions
-from tpop3d_py.maildrop.uidl import Style, maildir_uids
+from tpop3d_py.maildrop.uidl import LONGEST, Style, maildir_uids
 from tpop3d_py.maildrop.wire import SizeCounter
 
 RACY_NS = 50_000_000
 _STEP = 256 * 1024
 _SCANS = 3  # a folder that changes while it is read is read again, but not for ever
 _NAME_TIME = re.compile(rb"(\d{1,18})\.(?:[^.]*?[MH](\d{1,18}))?")
+_CLEAN = re.compile(rb"[\x21-\x7e]*")
 _LEFT_OUT = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 
 FolderMark = tuple[int, int, int, int] | None
@@ -89,18 +91,52 @@ class Snapshot:
         self.stored = stored
         self.mtimes = mtimes
         self.sizes = sizes
-        self._uids: Octets | None = None
+        self._uids: Sequence[bytes] | None = None
 
-    def uids(self, style: Style) -> Octets:
+    def uids(self, style: Style) -> Sequence[bytes]:
         """Return identifiers, made when first asked for; a process uses one style."""
         if self._uids is None:  # two threads may both make them: they make the same
-            self._uids = maildir_uids([base_name(place) for place in self.places], style)
+            names = BaseNames(self.places)
+            self._uids = names if style is not Style.TPOP3D and names.serve() else maildir_uids(names, style)
         return self._uids
 
     @property
     def weight(self) -> int:
-        """Approximate memory in octets, identifiers included."""
-        return 2 * self.places.weight + 24 * len(self.sizes) + 500
+        """Approximate memory in octets, without identifiers."""
+        return self.places.weight + 24 * len(self.sizes) + 500
+
+
+class BaseNames(Sequence[bytes]):
+    """The base names of places; a view, so that they need not be held twice."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, places: Octets) -> None:
+        self._places = places
+
+    def serve(self) -> bool:
+        """Tell whether all of them can be identifiers as they are, without holding them all."""
+        lengths = map(sub, self._places.ends[1:], self._places.ends)
+        if not (_CLEAN.fullmatch(self._places.blob) and max(lengths, default=0) <= LONGEST):
+            return False
+        return len(set(map(hash, self))) == len(self) and all(self)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [base_name(place) for place in self._places[index]]
+        return base_name(self._places[index])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(base_name, self._places)
 
 
 def base_name(place: bytes) -> bytes:

@@ -38,11 +38,10 @@ from enum import Enum
 
 from tpop3d_py.maildrop.columns import Octets
 
+LONGEST = 70  # octets of an identifier
 _WHOLE = 64 * 1024  # a body up to this size is digested whole, and so much of a message is read at first
 _EDGE = 32 * 1024
 _CLEAN = re.compile(rb"[\x21-\x7e]{1,70}")
-_CLEAN_ALL = re.compile(rb"[\x21-\x7e]*")
-_LENGTHS = frozenset(range(1, 71))
 _HEADER_END = re.compile(rb"^\r?\n", re.MULTILINE)
 _VOLATILE = re.compile(
     rb"^(?:Status|X-Status|X-UID|X-Keywords|X-IMAP|X-IMAPbase|Content-Length):[^\n]*\n(?:[ \t][^\n]*\n)*",
@@ -64,15 +63,8 @@ def maildir_uids(base_names: Sequence[bytes], style: Style = Style.STABLE) -> Oc
     """Return one identifier per base name; a name that occurs again is counted in."""
     if style is Style.TPOP3D:
         return Octets(hashlib.md5(name, usedforsecurity=False).hexdigest().encode() for name in base_names)
-    if len(set(base_names)) == len(base_names) and _are_clean(base_names):
-        return Octets(base_names)
     seen: dict[bytes, int] = {}
     return Octets(_maildir_uid(name, seen) for name in base_names)
-
-
-def _are_clean(names: Sequence[bytes]) -> bool:
-    lengths = set(map(len, names))
-    return lengths <= _LENGTHS and _CLEAN_ALL.fullmatch(b"".join(names)) is not None
 
 
 def _maildir_uid(name: bytes, seen: dict[bytes, int]) -> bytes:
