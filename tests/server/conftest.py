@@ -42,9 +42,23 @@ class Client:
         self.ask(b"USER " + user.encode())
         return self.ask(b"PASS " + user.encode())
 
+    def start_tls(self) -> None:
+        """Shake hands on the connection as it is."""
+        self.file.close()
+        self.sock = tls_context().wrap_socket(self.sock, suppress_ragged_eofs=False)
+        self.file = self.sock.makefile("rb")
+
     def close(self) -> None:
         self.file.close()
         self.sock.close()
+
+
+def tls_context() -> ssl.SSLContext:
+    """A context that believes everybody."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @dataclass
@@ -64,15 +78,25 @@ class Harness:
         return client
 
     def connect_tls(self) -> Client:
-        """Connect to the TLS listener and read the greeting."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        """Connect to the listener with implicit TLS and read the greeting."""
         sock = socket.create_connection(("127.0.0.1", self.ports[1]), 10)
-        client = Client(context.wrap_socket(sock, suppress_ragged_eofs=False))
+        client = Client(tls_context().wrap_socket(sock, suppress_ragged_eofs=False))
         self.clients.append(client)
         assert client.line().startswith(b"+OK <")
         return client
+
+    def connect_stls(self) -> Client:
+        """Connect to the listener with STLS and read the greeting; nothing is encrypted yet."""
+        client = Client(socket.create_connection(("127.0.0.1", self.ports[2]), 10))
+        self.clients.append(client)
+        assert client.line().startswith(b"+OK <")
+        return client
+
+    def workers(self) -> list[int]:
+        """Processes that serve connections: those with more than one thread."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        pids = [int(pid) for pid in path.read_text().split()]
+        return [pid for pid in pids if len(list(Path(f"/proc/{pid}/task").iterdir())) > 1]
 
     def log(self) -> str:
         """What the server has written to standard error so far."""
@@ -111,11 +135,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
     """Start servers; all are stopped at the end of the test."""
     running: list[Harness] = []
 
-    def run(certificate: str = "", idle: float = 60, login: float = 60, most: int = 100) -> Harness:
+    def run(
+        certificate: str = "", idle: float = 60, login: float = 60, most: int = 100, strict: bool = False
+    ) -> Harness:
         errors = tmp_path / f"errors{len(running)}"
         with errors.open("w") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.server.harness", certificate, str(idle), str(login), str(most)],
+                [
+                    *(sys.executable, "-m", "tests.server.harness", certificate),
+                    *(str(idle), str(login), str(most), "strict" if strict else ""),
+                ],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -1,6 +1,7 @@
 """The runtime with accounts and mailboxes made up, as a program: for tests of processes and sockets.
 
-Prints the port of a plain and of a TLS listener (if a certificate is given), then serves.  The accounts:
+Prints the ports of a plain listener and, if a certificate is given, of one with implicit TLS and of one with
+STLS, then serves.  The accounts:
 ``ok`` has three small messages, ``big`` one of 64 MiB made as it is sent, ``broken`` one that breaks off,
 ``late`` is checked for ever, ``dead`` kills its authenticator, ``locked`` cannot be opened, ``bug`` makes the
 session fail, ``slowquit`` needs half a second to remove messages.
@@ -8,11 +9,14 @@ session fail, ``slowquit`` needs half a second to remove messages.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from tpop3d_py.auth.exchange import Exchanges
+from tpop3d_py.auth.scram import Salts
 from tpop3d_py.contracts import (
     BodyInterrupted,
     Credentials,
@@ -29,6 +33,7 @@ from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.connection import Connection, Habits
 from tpop3d_py.server.door import Door
+from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.patience import Timeouts
@@ -87,15 +92,25 @@ class FakeMaildrop:
         pass
 
 
+EXCHANGES = Exchanges(Salts(b"harness"))
+
+
 def decide(credentials: Credentials) -> Decision:
-    """Grant whoever gives his name as the password."""
+    """Grant whoever gives his name as the password, or proves to know it, or has it as a token."""
     if credentials.user == "late":
         time.sleep(60)
     if credentials.user == "dead":
         os._exit(7)
-    if credentials.secret != credentials.user.encode():
+    message = b""
+    if credentials.exchange:
+        answer = EXCHANGES.answer(credentials, "{plaintext}" + credentials.user, credentials.user)
+        if len(credentials.exchange) == 1:
+            return Decision(Verdict.CONTINUE, challenge=answer or b"")
+        message = answer or b""
+    if not message and credentials.secret != credentials.user.encode():
         return Decision(Verdict.REFUSED, detail="wrong password")
-    return Decision(Verdict.GRANTED, Identity(credentials.user, "fake", os.geteuid(), os.getegid()))
+    identity = Identity(credentials.user, "fake", os.geteuid(), os.getegid())
+    return Decision(Verdict.GRANTED, identity, challenge=message)
 
 
 def open_maildrop(identity: Identity) -> FakeMaildrop:
@@ -105,14 +120,27 @@ def open_maildrop(identity: Identity) -> FakeMaildrop:
     return FakeMaildrop(identity.user)
 
 
-def main(certificate: str, idle: float, login: float, most: int) -> int:
+def open_doors(certificate: str, strict: bool) -> Iterator[Door]:
+    """Bind the listeners."""
+    profile = Profile(
+        failed_login_delay=0.3,
+        mechanisms=(b"SCRAM-SHA-256-PLUS", b"SCRAM-SHA-256", b"PLAIN", b"LOGIN"),
+        token_check=True,
+        binding=end_point(certificate) if certificate else b"",
+        commit_on_early_close=not strict,
+    )
+    yield Door(listeners.bind(listeners.Listener("127.0.0.1", 0)), "klient1.pl", profile)
+    if certificate:
+        context = server_context(certificate, certificate)
+        for stls in (False, True):
+            sock = listeners.bind(listeners.Listener("127.0.0.1", 0))
+            yield Door(sock, "klient1.pl", dataclasses.replace(profile, stls=stls), context, stls)
+
+
+def main(certificate: str, idle: float, login: float, most: int, strict: bool) -> int:
     """Serve on free ports until told to stop."""
     log = Log("harness", level="debug", to_stderr=True)
-    profile = Profile(failed_login_delay=0.3)
-    doors = [Door(listeners.bind(listeners.Listener("127.0.0.1", 0)), "klient1.pl", profile)]
-    if certificate:
-        sock = listeners.bind(listeners.Listener("127.0.0.1", 0))
-        doors.append(Door(sock, "klient1.pl", profile, server_context(certificate, certificate)))
+    doors = list(open_doors(certificate, strict))
     print(*(door.sock.getsockname()[1] for door in doors), flush=True)
     link, board = AuthLink(2), Board(2)
     admission = Admission(open_maildrop, board, most, log)
@@ -134,4 +162,4 @@ def main(certificate: str, idle: float, login: float, most: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), bool(sys.argv[5])))
