@@ -81,6 +81,59 @@ def test_names_that_are_not_text_reach_no_driver(user: str, burned: list[bytes])
     assert burned
 
 
+def test_an_empty_password_is_wrong_unless_it_is_permitted(burned: list[bytes]) -> None:
+    login = Credentials(Mechanism.PASSWORD, "jan", b"", b"", PEER)
+    for permitted, verdict in ((False, Verdict.REFUSED), (True, Verdict.GRANTED)):
+        chain = Chain(
+            [Fake(GRANTED)], NameSettings(), Log("test", to_stderr=False), empty_passwords=permitted
+        )
+        assert chain.decide(login).verdict is verdict
+    assert burned == [b""]
+
+
+def scram(chain: Chain, user: str, *said: bytes) -> Decision:
+    return chain.decide(Credentials(Mechanism.SCRAM, user, b"", b"", PEER, said))
+
+
+FIRST = b"n,,n=jan,r=abc"
+
+
+@pytest.mark.parametrize("answer", [REFUSED, NOT_MINE])
+def test_scram_begins_for_everybody_and_always_alike(answer: Decision) -> None:
+    chain = Chain([Fake(answer)], NameSettings(append_domain=True), Log("test", to_stderr=False))
+    messages = []
+    for user in ("jan", "JAN", "jan@klient1.pl", "Jan!klient1.pl", "jan\n", "\udcff"):
+        decision = scram(chain, user, FIRST)
+        assert decision.verdict is Verdict.CONTINUE
+        messages.append(decision.challenge)
+    salts = [message.split(b",")[1] for message in messages]
+    # All ways to write one name have one salt: the real account's has that, too.
+    assert len(set(salts[:4])) == 1
+    assert len(set(salts)) == 3
+
+
+def test_a_real_answer_of_scram_is_passed_on() -> None:
+    real = Decision(Verdict.CONTINUE, challenge=b"r=x,s=y,i=1")
+    assert decide(Fake(NOT_MINE), Fake(real)) == real
+
+
+def test_scram_fails_late_and_costs_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent: list[Credentials] = []
+    monkeypatch.setattr("tpop3d_py.auth.scram.spend", spent.append)
+    said = (FIRST, b"r=abcdef,s=c2FsdA==,i=4096", b"c=biws,r=abcdef,p=AAAA")
+    chain = Chain([Fake(NOT_MINE)], NameSettings(), Log("test", to_stderr=False))
+    assert scram(chain, "jan", *said).verdict is Verdict.REFUSED
+    assert len(spent) == 1
+    chain = Chain([Fake(REFUSED)], NameSettings(), Log("test", to_stderr=False))
+    assert scram(chain, "jan", *said).verdict is Verdict.REFUSED
+    assert len(spent) == 1
+
+
+def test_scram_is_unavailable_when_the_directory_is() -> None:
+    chain = Chain([Fake(UNAVAILABLE)], NameSettings(), Log("test", to_stderr=False))
+    assert scram(chain, "jan", FIRST).verdict is Verdict.UNAVAILABLE
+
+
 def test_uid_0_is_refused() -> None:
     root = Decision(Verdict.GRANTED, Identity("root", "fake", 0, 0))
     assert decide(Fake(root)).verdict is Verdict.REFUSED

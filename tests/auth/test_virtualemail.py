@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.scramclient import ScramClient
 from tpop3d_py.auth import passwords
 from tpop3d_py.auth.accounts import Account, Accounts
 from tpop3d_py.auth.drivers.virtualemail import Owner, VirtualEmail
 from tpop3d_py.auth.names import Attempt
+from tpop3d_py.auth.scram import make_stored
 from tpop3d_py.contracts import Credentials, Decision, Mechanism, Peer, Verdict
 from tpop3d_py.directory.errors import DirectoryUnavailable
 from tpop3d_py.directory.lookup import LoginRow
@@ -87,6 +89,31 @@ def test_a_mail_group_replaces_the_group_and_a_fixed_owner_both_ids() -> None:
     identity = check(LoginRow("/srv", "jan", "{plaintext}haslo", "nosuchuser"), owner=fixed).identity
     assert identity is not None
     assert (identity.uid, identity.gid, identity.home) == (1234, 1235, "/home/me")
+
+
+@pytest.mark.parametrize("stored", ["{plaintext}haslo", make_stored("haslo")])
+def test_scram_in_two_steps_taken_by_two_processes(stored: str) -> None:
+    row = LoginRow("/srv/klient1.pl", "jan/", stored, "daemon")
+    one, two = (VirtualEmail("fake", Rows(row), Owner(Accounts())) for _ in range(2))
+    client = ScramClient(b"Jan@klient1.pl", b"haslo")
+    said: tuple[bytes, ...] = (client.first(),)
+    step = one.check(JAN, Credentials(Mechanism.SCRAM, JAN.user, b"", b"", PEER, said))
+    assert (step.verdict, step.identity) == (Verdict.CONTINUE, None)
+    said += step.challenge, client.final(step.challenge)
+    step = two.check(JAN, Credentials(Mechanism.SCRAM, JAN.user, b"", b"", PEER, said))
+    assert (step.verdict, step.challenge) == (Verdict.GRANTED, client.server_proof)
+    assert step.identity is not None
+    assert step.identity.user == "jan@klient1.pl"
+
+
+def test_a_damaged_form_of_scram_is_a_fault_of_the_account() -> None:
+    driver = VirtualEmail(
+        "fake", Rows(LoginRow("/srv", "jan", "{SCRAM-SHA-256}x", "daemon")), Owner(Accounts())
+    )
+    credentials = Credentials(Mechanism.SCRAM, JAN.user, b"", b"", PEER, (b"n,,n=jan,r=abc",))
+    decision = driver.check(JAN, credentials)
+    assert decision.verdict is Verdict.UNAVAILABLE
+    assert "damaged" in decision.detail
 
 
 def test_apop() -> None:

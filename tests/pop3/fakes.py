@@ -37,7 +37,7 @@ REFUSING = {
 #: The exchange of RFC 7677 section 3, of the user ``user`` with the password ``pencil``.
 SCRAM_FIRST = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
 SCRAM_PROOF = b"p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
-SCRAM_LAST = b"v=6rriTRBi23WpRZ/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+SCRAM_LAST = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 TOKEN = b"good.token"
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tpop3d_py.pop3.lines import COMMAND_LIMIT, TOO_LONG, LineBuffer, TooLong
+from tpop3d_py.pop3.lines import COMMAND_LIMIT, TOO_LONG, Expected, LineBuffer, TooLong
+from tpop3d_py.pop3.sasl import RESPONSE_LIMIT
 
 Line = bytes | TooLong
 
@@ -111,6 +112,44 @@ def test_pending_counts_untaken_lines_too() -> None:
     assert buffer.pending == 8
     buffer.next_line()
     assert buffer.pending == 2
+
+
+@pytest.mark.parametrize(
+    ("expected", "start", "limit"),
+    [
+        (Expected.COMMAND, b"AUTH PLAIN ", COMMAND_LIMIT),
+        (Expected.LOGIN, b"AUTH PLAIN ", RESPONSE_LIMIT),
+        (Expected.LOGIN, b"auth plain ", RESPONSE_LIMIT),
+        (Expected.LOGIN, b"AUTHX ", COMMAND_LIMIT),
+        (Expected.LOGIN, b"AUTH", COMMAND_LIMIT),
+        (Expected.LOGIN, b"USER ", COMMAND_LIMIT),
+        (Expected.LOGIN, b" AUTH ", COMMAND_LIMIT),
+        (Expected.RESPONSE, b"", RESPONSE_LIMIT),
+        (Expected.RESPONSE, b"USER ", RESPONSE_LIMIT),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 100, 100_000])
+def test_the_limit_is_raised_for_sasl_only(expected: Expected, start: bytes, limit: int, piece: int) -> None:
+    longest = start + b"x" * (limit - len(start) - 2)
+    for line, result in ((longest, longest), (longest + b"y", TOO_LONG), (b"y" * 9000, TOO_LONG)):
+        buffer = LineBuffer()
+        octets = line + b"\r\nNOOP\r\n"
+        lines: list[Line] = []
+        for at in range(0, len(octets), piece):
+            buffer.feed(octets[at : at + piece])
+            while (taken := buffer.next_line(expected)) is not None:
+                lines.append(taken)
+            assert buffer.pending < limit
+        assert lines == [result, b"NOOP"]
+
+
+def test_a_line_that_became_too_long_while_another_was_expected() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"AUTH PLAIN\r\n" + b"x" * 600)
+    assert buffer.next_line(Expected.LOGIN) == b"AUTH PLAIN"
+    assert buffer.next_line(Expected.RESPONSE) is None
+    buffer.feed(b"\r\n")
+    assert buffer.next_line(Expected.RESPONSE) == b"x" * 600
 
 
 awkward = st.lists(

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Peer, Verdict
+from tpop3d_py.pop3.sasl import RESPONSE_LIMIT
 from tpop3d_py.server.authlink import (
+    PACKET,
     AuthLink,
     Request,
     pack_answer,
@@ -27,12 +29,21 @@ OCTETS = st.binary(max_size=60).map(lambda b: b.replace(b"\0", b""))
     user=OCTETS.map(lambda b: b.decode("utf-8", "surrogateescape")),
     secret=OCTETS,
     domain=TEXT,
+    exchange=st.lists(OCTETS, max_size=3).map(tuple),
+    binding=st.binary(max_size=64),
 )
 def test_a_request_comes_out_as_it_went_in(
-    number: int, mechanism: Mechanism, user: str, secret: bytes, domain: str
+    number: int,
+    mechanism: Mechanism,
+    user: str,
+    secret: bytes,
+    domain: str,
+    exchange: tuple[bytes, ...],
+    binding: bytes,
 ) -> None:
     peer = Peer("2001:db8::1", 65535, "192.0.2.2", 110, domain)
-    request = Request(number, 3, 12345, Credentials(mechanism, user, secret, b"<s@x>", peer))
+    credentials = Credentials(mechanism, user, secret, b"<s@x>", peer, exchange, binding)
+    request = Request(number, 3, 12345, credentials)
     assert unpack_request(pack_request(request)) == request
 
 
@@ -40,10 +51,28 @@ def test_a_request_comes_out_as_it_went_in(
 def test_a_granted_answer_comes_out_as_it_went_in(number: int, texts: list[str], uid: int) -> None:
     user, driver, mailbox, kind, local_part, domain, home = texts
     identity = Identity(user, driver, uid, uid + 1, mailbox, kind, local_part, domain, home)
-    assert unpack_answer(pack_answer(number, Decision(Verdict.GRANTED, identity))) == (
-        number,
+    for decision in (
         Decision(Verdict.GRANTED, identity),
-    )
+        Decision(Verdict.GRANTED, identity, challenge=b"v="),
+    ):
+        assert unpack_answer(pack_answer(number, decision)) == (number, decision)
+
+
+def test_the_largest_request_fits_a_packet() -> None:
+    peer = Peer("f" * 39, 65535, "f" * 39, 65535, "x" * 255)
+    token = Credentials(Mechanism.BEARER, "u" * RESPONSE_LIMIT, b"t" * RESPONSE_LIMIT, b"", peer)
+    # Name and token come out of one response in base64: together they are at most three quarters of it.
+    packet = pack_request(Request(2**64, 255, 2**63, token))
+    assert len(packet) - 2 * RESPONSE_LIMIT + RESPONSE_LIMIT * 3 // 4 < PACKET
+    said = (b"a" * 2048, b"b" * 2100, b"c" * 2048)
+    scram = Credentials(Mechanism.SCRAM_PLUS, "u" * 2048, b"", b"", peer, said, b"x" * 64)
+    assert len(pack_request(Request(2**64, 255, 2**63, scram))) < PACKET
+
+
+@given(OCTETS)
+def test_a_challenge_comes_out_as_it_went_in(octets: bytes) -> None:
+    decision = Decision(Verdict.CONTINUE, challenge=octets)
+    assert unpack_answer(pack_answer(7, decision)) == (7, decision)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.REFUSED, Verdict.NOT_MINE, Verdict.UNAVAILABLE])
@@ -57,10 +86,11 @@ def test_other_answers(verdict: Verdict) -> None:
     [
         b"",
         b"x",
-        b"1\0granted\0",
-        b"1\0refused\0\0u\0d\x001\x001\0\0\0\0\0",
-        b"1\0maybe\0",
-        b"x\0refused\0",
+        b"1\0granted\0\0",
+        b"1\0refused\0\0\0u\0d\x001\x001\0\0\0\0\0",
+        b"1\0maybe\0\0",
+        b"x\0refused\0\0",
+        b"1\0refused\0",
         b"1\0refused",
     ],
 )
