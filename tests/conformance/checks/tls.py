@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from tests.conformance.registry import NotApplicable, check, expect, expect_equal
+from tests.conformance.registry import Level, NotApplicable, check, expect, expect_equal
 from tests.conformance.site import Site, capabilities
 from tests.conformance.wire import Client, Closed
 
@@ -81,7 +81,7 @@ def injection(site: Site) -> None:
         client.hang_up()  # taking what was injected for part of the handshake is as safe
 
 
-@check("2595", "4", "a name given before STLS is forgotten")
+@check("2595", "4", "a name given before STLS is forgotten", level=Level.SHOULD)
 def name_forgotten(site: Site) -> None:
     _needs_stls(site)
     client = site.dial()

@@ -1,0 +1,86 @@
+"""Our own server passes every conformance check, with a maildir and an mbox, in the clear and inside TLS.
+
+The runs go side by side: most of their time is the delay of refused logins.
+"""
+
+from __future__ import annotations
+
+import json
+import pwd
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.support.processes import CHECKOUT
+from tests.system.support.small import SmallSite
+
+#: Box, kind of preparation, and how it is reached.
+RUNS = (
+    ("plain", "maildir", ()),
+    ("spool", "mbox", ()),
+    ("inside", "maildir", ("--tls",)),
+)
+KINDS = {"maildir": "maildir", "mbox": "bsd"}
+#: What only a person may wait for.
+NEVER = {"connection.autologout"}
+FEWEST = 420
+
+
+@pytest.fixture(scope="module")
+def site(area: Path, vmail: pwd.struct_passwd) -> Iterator[SmallSite]:
+    running = SmallSite(area / "conformance", vmail, {box: KINDS[kind] for box, kind, _ in RUNS})
+    yield running
+    running.stop()
+
+
+def _start(site: SmallSite, box: str, kind: str, security: tuple[str, ...]) -> subprocess.Popen[str]:
+    port = site.tls_port if "--tls" in security else site.port
+    command = [sys.executable, "-m", "tests.conformance", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--user", site.user(box), "--password", site.password(box), "--json", "--destructive"]
+    command += ["--prepare-by", kind, str(site.path(box)), *security]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=CHECKOUT, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.fixture(scope="module")
+def results(site: SmallSite) -> dict[str, list[dict[str, Any]]]:
+    started = {box: _start(site, box, kind, security) for box, kind, security in RUNS}
+    found = {}
+    for box, process in started.items():
+        out, err = process.communicate(timeout=300)
+        assert process.returncode in (0, 1), err
+        found[box] = json.loads(out)
+    return found
+
+
+@pytest.mark.parametrize("box", [box for box, _, _ in RUNS])
+def test_no_check_fails(results: dict[str, list[dict[str, Any]]], box: str) -> None:
+    failed = [row for row in results[box] if row["outcome"] == "fail"]
+    assert not failed, json.dumps(failed, indent=1)
+
+
+@pytest.mark.parametrize("box", [box for box, _, _ in RUNS])
+def test_the_checks_were_really_made(results: dict[str, list[dict[str, Any]]], box: str) -> None:
+    passed = {row["name"] for row in results[box] if row["outcome"] == "pass"}
+    assert len(passed) >= FEWEST
+    assert NEVER.isdisjoint(passed)
+    assert {
+        "update.removes",
+        "retrieval.arrives[dots]",
+        "pipelining.depth[5000]",
+        "login.in_use",
+    } <= passed | (
+        {"login.in_use"} if box != "spool" else set()  # maildir sessions exclude each other only on request
+    )
+
+
+def test_a_server_that_is_not_there_is_no_verdict() -> None:
+    command = [sys.executable, "-m", "tests.conformance", "--host", "127.0.0.1", "--port", "1"]
+    command += ["--user", "x", "--password", "x", "--prepare-by", "maildir", "/nowhere", "--destructive"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot be checked" in done.stderr
