@@ -118,15 +118,19 @@ class FaultyFiles(Files):
         self._error = 0
         self._torn = False
         self._sticky = False
+        self._opens = False
         self._fds: set[int] = set()
 
-    def arm(self, at: int = 0, *, error: int = 0, torn: bool = False, sticky: bool = False) -> None:
+    def arm(
+        self, at: int = 0, *, error: int = 0, torn: bool = False, sticky: bool = False, opens: bool = False
+    ) -> None:
         """Choose the call: kill there (after half a write if `torn`), or raise an errno.
 
         A `sticky` errno is raised once there and, as on a full disk, by every later call that needs room.
+        With `opens`, calls that only open something count as well: they may run out of descriptors.
         """
         self.calls, self._at = 0, at
-        self._error, self._torn, self._sticky = error, torn, sticky
+        self._error, self._torn, self._sticky, self._opens = error, torn, sticky, opens
 
     def bury(self) -> None:
         """Do what the system does for a dead process: close its files, and so drop its locks."""
@@ -150,7 +154,8 @@ class FaultyFiles(Files):
         raise Killed
 
     def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-        if flags & os.O_CREAT and self._tick(needs_room=True):
+        creates = bool(flags & os.O_CREAT)
+        if (creates or self._opens) and self._tick(needs_room=creates):
             raise Killed
         fd = super().open(path, flags, mode)
         self._fds.add(fd)

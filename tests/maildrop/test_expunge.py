@@ -9,68 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.maildrop.kit import FaultyFiles, Killed, Recorder, bodies, identity, mail, mbox, mbox_driver
+from tests.maildrop.kit import FaultyFiles, Killed, Recorder, bodies, identity, mbox, mbox_driver
+from tests.maildrop.scenes import EARLY, LATE, MESSAGES, PATTERNS, Scene
 from tpop3d_py.contracts import MaildropError
 from tpop3d_py.maildrop.wire import to_wire
-
-MESSAGES = [mail(n, 1 + n * 3 % 5) for n in range(7)]
-PATTERNS = {
-    "first": [0],
-    "middle": [3],
-    "last": [6],
-    "all": [0, 1, 2, 3, 4, 5, 6],
-    "alternating": [0, 2, 4, 6],
-    "others": [1, 3, 5],
-    "tail": [4, 5, 6],
-    "head": [0, 1, 2],
-}
-EARLY, LATE = mail(100), mail(200)
-
-
-class Scene:
-    """One mailbox, one session, one accident."""
-
-    def __init__(self, folder: Path, deleted: Sequence[int], *, early: bool) -> None:
-        self.path = folder / "luser"
-        self.deleted = deleted
-        self.path.write_bytes(mbox(MESSAGES))
-        self.inode = self.path.stat().st_ino
-        self.files = FaultyFiles()
-        self.drop = mbox_driver(self.files, window=100).open(str(self.path), identity())
-        self.came: list[bytes] = []
-        if early:
-            self.deliver(EARLY)
-
-    def deliver(self, message: bytes) -> None:
-        """Append as an MTA that takes no dotlock."""
-        with self.path.open("ab") as box:
-            box.write(mbox([message]))
-        self.came.append(message)
-
-    @property
-    def old(self) -> list[bytes]:
-        return MESSAGES + self.came
-
-    @property
-    def new(self) -> list[bytes]:
-        return [m for n, m in enumerate(MESSAGES) if n not in self.deleted] + self.came
-
-    def look(self) -> list[bytes]:
-        """Open the mailbox in a new process, so to say, and return the stored messages."""
-        drop = mbox_driver().open(str(self.path), identity())
-        found = bodies(drop)
-        assert len(set(drop.uids)) == len(found)
-        drop.close()
-        shown = [m for m in self.old if to_wire(m) in found]
-        assert [to_wire(m) for m in shown] == found, "every message once, in order, octet for octet"
-        assert self.path.read_bytes() == mbox(shown)
-        assert self.path.stat().st_ino == self.inode
-        assert sorted(os.listdir(self.path.parent)) == [".luser.pypop3d-lock", "luser"]
-        return shown
-
-    def clean(self) -> None:
-        for name in os.listdir(self.path.parent):
-            (self.path.parent / name).unlink()
 
 
 def count(folder: Path, deleted: Sequence[int], *, early: bool) -> int:
@@ -82,29 +24,6 @@ def count(folder: Path, deleted: Sequence[int], *, early: bool) -> int:
     assert scene.look() == scene.new
     scene.clean()
     return calls
-
-
-@pytest.mark.parametrize("early", [False, True])
-@pytest.mark.parametrize("pattern", PATTERNS)
-def test_killed_at_every_call(tmp_path: Path, pattern: str, early: bool) -> None:
-    deleted = PATTERNS[pattern]
-    calls = count(tmp_path, deleted, early=early)
-    assert calls >= 4
-    outcomes = set()
-    for at in range(1, calls + 1):
-        for torn in (False, True):
-            scene = Scene(tmp_path, deleted, early=early)
-            scene.files.arm(at, torn=torn)
-            with pytest.raises(Killed):
-                scene.drop.commit(deleted, ())
-            scene.files.bury()
-            if at % 2 == torn or pattern == "middle":
-                scene.deliver(LATE)
-            shown = scene.look()
-            assert shown in (scene.old, scene.new)
-            outcomes.add(shown == scene.new)
-            scene.clean()
-    assert outcomes == {False, True}
 
 
 def fails(scene: Scene) -> MaildropError | None:
