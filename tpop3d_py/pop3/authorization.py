@@ -237,7 +237,7 @@ class Authorization:
 
     def _capa(self, command: Command) -> Reply:
         self._words(0, command)
-        listing = capability_lines(self._profile, self._secure)
+        listing = capability_lines(self._profile, secure=self._secure, logged_in=False)
         return Reply(True, self._texts.capabilities, listing=listing)
 
     def _stls(self, command: Command) -> Reply:

@@ -178,7 +178,7 @@ class Session:
     def _enter(self, maildrop: Maildrop) -> Reply:
         try:
             assert isinstance(self._state, Authorization)  # only that state waits
-            capabilities = capability_lines(self._profile, self._state.secure)
+            capabilities = capability_lines(self._profile, secure=self._state.secure, logged_in=True)
             state = Transaction(self.user, maildrop, capabilities, self._speech, self.counters)
         except MaildropError as trouble:
             maildrop.close()

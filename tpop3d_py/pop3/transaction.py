@@ -42,7 +42,7 @@ class Transaction:
     Args:
         user: the name given, for the log.
         maildrop: closed by `release` and by QUIT.
-        capabilities: what CAPA lists, the same as before the login (RFC 2449 section 5).
+        capabilities: what CAPA lists, one line each with its CRLF.
         speech: the session's language.
         counters: the session's, counted on here.
 
