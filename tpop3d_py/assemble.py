@@ -91,6 +91,12 @@ def serve(conf: Configuration, options: Options) -> int:
     log = make_log(conf.get(LogSettings), options)
     for warning in conf.warnings:
         log.warning(warning)
+    # A connection and two files for each session, and twice as many connections that wait.
+    wanted = 5 * server.max_children + 100
+    if (limit := privileges.raise_descriptor_limit(wanted)) < wanted:
+        log.warning(
+            f"open files are limited to {limit}; max-children needs {wanted} (ulimit -n, LimitNOFILE=)"
+        )
     try:
         privileges.check_account(server.run_as)  # now: after detach() nobody would hear of it
         authentication = assemble_chain(auth_settings(conf), log)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tpop3d_py.auth import passwords
 
-# From md5sum, sha1sum, openssl passwd -1/-5/-6, mkpasswd -m des, and MySQL 4.0's PASSWORD().
+# From md5sum, sha1sum, openssl passwd -1/-5/-6, mkpasswd (des, bcrypt, yescrypt), and MySQL 4.0's PASSWORD().
 VECTORS = [
     ("900150983cd24fb0d6963f7d28e17f72", b"abc"),
     ("900150983CD24FB0D6963F7D28E17F72", b"abc"),
@@ -17,6 +20,8 @@ VECTORS = [
     ("{sha1}a9993e364706816aba3e25717850c26c9cd0d89d", b"abc"),
     ("{sha1}qZk+NkcGgWq6PiVxeFDCbJzQ2J0=", b"abc"),
     ("{plaintext}haslo_lusera", b"haslo_lusera"),
+    ("{crypt}$2b$05$abcdefghijklmnopqrstuuBL9.K1AKOTpNEQzhwp8U0UiCFiQON86", b"haslo"),
+    ("{crypt}$y$j9T$F5Jx5fExrKuPp53xLKQ..1$1tetAMUDi8jNBhkSjCpnQ32B5szBpzaLi9jeF2dC1F5", b"haslo"),
     ("{crypt}$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", b"password"),
     ("{crypt_md5}$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", b"password"),
     ("$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", b"password"),
@@ -36,6 +41,27 @@ def test_old_mysql_form_whole_and_cut_to_eight_digits() -> None:
     assert passwords.verify("{mysql}6f8c114b", b"mypass")
     assert not passwords.verify("{mysql}6f8c114c", b"mypass")
     assert not passwords.verify("{mysql}6f8c", b"mypass")
+
+
+def test_no_form_needs_a_file_that_is_read_at_its_first_use() -> None:
+    # A daemon that has given root up may not reach the folder it was started from.
+    forms = [*(stored for stored, _ in VECTORS), "{mysql}6f8c114b58f2ce9e", "{crypt}ab01FAX.bQRSU"]
+    program = f"""
+import sys
+from tpop3d_py.auth import passwords
+passwords.burn_time(b"")
+class OutOfReach:
+    def find_spec(self, name, *_):
+        raise AssertionError(name)
+sys.meta_path.insert(0, OutOfReach())
+for stored in {forms!r}:
+    assert not passwords.verify(stored, b"wrong")
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_new_hash_is_argon2id_and_salted() -> None:

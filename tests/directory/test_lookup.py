@@ -193,3 +193,19 @@ def test_any_other_failure_is_told_at_once(
         lookup.find("luser", "klient1.pl")
     assert server.opened == opened
     assert lookup.find("luser", "klient1.pl") is not None  # the next call starts afresh
+
+
+def test_a_sqlite_file_that_was_replaced_is_opened_anew(
+    lookup: LoginLookup, rows: sqlite3.Connection, tmp_path: Path
+) -> None:
+    assert lookup.find("luser", "klient1.pl") is not None
+    with sqlite3.connect(tmp_path / "restored.db") as restored:
+        rows.backup(restored)
+        restored.execute("UPDATE popbox SET password_hash = '{x}other'")
+    (tmp_path / "restored.db").rename(tmp_path / "vmail.db")
+    found = lookup.find("luser", "klient1.pl")
+    assert found is not None
+    assert found.password_hash == "{x}other"
+    (tmp_path / "vmail.db").unlink()
+    with pytest.raises(DirectoryUnavailable):
+        lookup.find("luser", "klient1.pl")

@@ -4,7 +4,8 @@ Prints the ports of a plain listener and, if a certificate is given, of one with
 STLS, then serves.  The accounts:
 ``ok`` has three small messages, ``big`` one of 64 MiB made as it is sent, ``broken`` one that breaks off,
 ``late`` is checked for ever, ``dead`` kills its authenticator, ``locked`` cannot be opened, ``bug`` makes the
-session fail, ``slowquit`` needs half a second to remove messages.
+session fail, ``slowquit`` needs half a second to remove messages, ``unclosable`` cannot be
+released, ``sizeless`` opens a mailbox whose sizes cannot be told.
 """
 
 from __future__ import annotations
@@ -89,7 +90,18 @@ class FakeMaildrop:
         print(f"committed {self.user} {list(deleted)} {list(retrieved)}", flush=True)
 
     def close(self) -> None:
-        pass
+        if self.user == "unclosable":
+            raise ZeroDivisionError("a bug at the end")
+
+
+class Sizeless(FakeMaildrop):
+    """Opened, but its sizes cannot be told."""
+
+    def __init__(self) -> None:
+        self.user = "sizeless"
+
+    def __getattr__(self, name: str) -> Sequence[int]:
+        raise MaildropError(Reason.MAILBOX, f"no {name}")
 
 
 EXCHANGES = Exchanges(Salts(b"harness"))
@@ -115,6 +127,8 @@ def decide(credentials: Credentials) -> Decision:
 
 def open_maildrop(identity: Identity) -> FakeMaildrop:
     """Open the mailbox of a user."""
+    if identity.user == "sizeless":
+        return Sizeless()
     if identity.user == "locked":
         raise MaildropError(Reason.LOCKED, "somebody reads it")
     return FakeMaildrop(identity.user)

@@ -129,3 +129,13 @@ def test_nothing_is_read_while_a_login_is_checked(clock: list[float]) -> None:
     assert transport.pieces == [b"PASS y\r\n"]
     assert conn.wanted is not None
     assert conn.wanted.user == "jan"
+
+
+def test_a_login_is_checked_even_while_earlier_replies_wait_for_the_client() -> None:
+    transport = FakeTransport([b"USER a\r\nPASS b\r\nQUIT\r\n"])
+    conn = connect(transport)
+    transport.room = [10, 0, 0]
+    assert conn.run() is Next.LOGIN
+    assert conn.finish_login(Refusal(Reason.UNAVAILABLE)) is Next.SOCKET
+    assert conn.run() is Next.CLOSE
+    assert [line[:4] for line in transport.sent.splitlines()] == [b"+OK ", b"-ERR", b"+OK "]

@@ -69,6 +69,13 @@ def test_a_session_inside_tls(start: Start, certificate: Path) -> None:
     converse(server.connect_tls())
 
 
+def test_commands_behind_a_login_in_one_tls_record(start: Start, certificate: Path) -> None:
+    # One record holds up to 16 KiB, one read takes 4: the rest waits inside the TLS layer during the login.
+    client = start(certificate=str(certificate)).connect_tls()
+    client.send(b"USER ok", b"PASS ok", *[b"NOOP"] * 1500, b"QUIT")
+    assert client.file.read().count(b"+OK") == 1503
+
+
 def test_a_session_byte_by_byte_and_one_in_a_single_packet(server: Harness) -> None:
     script = b"USER ok\r\nPASS ok\r\nSTAT\r\nQUIT\r\n"
     answers = []
@@ -241,6 +248,24 @@ def test_the_limit_of_sessions(start: Start) -> None:
     late.close()
     inside.pop().ask(b"QUIT")
     wait_for(lambda: server.connect().log_in("ok").startswith(b"+OK"))
+
+
+def test_a_bug_found_while_keeping_time_costs_nobody_else(start: Start) -> None:
+    server = start(idle=1)
+    wait_for(lambda: len(workers(server)) == 2)
+    before = set(workers(server))
+    for _ in range(4):
+        server.connect().log_in("unclosable")
+    wait_for(lambda: server.log().count("ZeroDivisionError: a bug at the end") == 4)
+    converse(server.connect())
+    assert set(workers(server)) == before
+
+
+def test_a_mailbox_that_fails_after_it_was_opened_takes_no_place(start: Start) -> None:
+    server = start(most=2)
+    for _ in range(3):
+        assert server.connect().log_in("sizeless").startswith(b"-ERR [SYS/PERM]")
+    converse(server.connect())
 
 
 def test_stopping_finishes_an_update_and_drops_the_idle(server: Harness) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ctypes
 import hashlib
 import hmac
 import re
@@ -29,6 +30,8 @@ _ARGON2 = schemes.argon2.using(type="ID", memory_cost=19456, time_cost=2, parall
 _CRYPT = (schemes.sha512_crypt, schemes.sha256_crypt, schemes.md5_crypt, schemes.des_crypt)
 #: The scheme of passwords that SCRAM can be done with.
 SCRAM = "scram-sha-256"
+# passlib loads a scheme when it is first named, and after root is given up its files may be out of reach.
+_OLD_MYSQL = schemes.mysql323
 _PREFIX = re.compile(r"\{([A-Za-z0-9_-]+)\}(.*)", re.DOTALL)
 _LONGEST_PASSWORD = 512
 
@@ -120,9 +123,31 @@ def _crypt(rest: str, password: bytes) -> bool:
     for scheme in _CRYPT:
         if scheme.identify(rest):
             return bool(scheme.verify(password, rest))
-    if rest.startswith("$"):
+    return _system_crypt(rest, password) if rest.startswith("$") else False
+
+
+def _load_crypt() -> Callable[[bytes, bytes], bytes | None] | None:
+    """Find crypt(3), which knows what the machine's accounts use: bcrypt, Debian's yescrypt."""
+    for name in ("libcrypt.so.1", "libcrypt.so.2"):
+        try:
+            function = ctypes.CDLL(name).crypt
+        except OSError:
+            continue
+        function.argtypes, function.restype = (ctypes.c_char_p, ctypes.c_char_p), ctypes.c_char_p
+        return function
+    return None
+
+
+_libcrypt = _load_crypt()
+
+
+def _system_crypt(rest: str, password: bytes) -> bool:
+    """Check by crypt(3); not for threads, and the authentication processes have none."""
+    stored = rest.encode()
+    result = _libcrypt(password, stored) if _libcrypt is not None and b"\0" not in password + stored else None
+    if result is None or result.startswith(b"*"):  # crypt(3)'s ways to fail
         raise UnknownScheme("a {crypt} password of an unknown kind cannot be checked")
-    return False
+    return hmac.compare_digest(result, stored)
 
 
 def _digest(algorithm: str) -> Callable[[str, bytes], bool]:
@@ -149,7 +174,7 @@ def _old_mysql(rest: str, password: bytes) -> bool:
     """Check PASSWORD() of MySQL before 4.1: 16 hexadecimal digits, or only the first 8."""
     if len(rest) not in (8, 16):
         return False
-    return hmac.compare_digest(str(schemes.mysql323.hash(password))[: len(rest)], rest.lower())
+    return hmac.compare_digest(str(_OLD_MYSQL.hash(password))[: len(rest)], rest.lower())
 
 
 _PLAIN = frozenset({"plaintext", "plain"})

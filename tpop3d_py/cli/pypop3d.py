@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -34,8 +35,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _fill_standard_descriptors() -> None:
+    """Open what whoever started us closed: no socket of ours may become descriptor 2, where the log goes."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit code 0 after a signal or a good check, 1 for trouble, 2 for a bad option."""
+    _fill_standard_descriptors()
     options = _arguments(argv)
     groups = (*assemble.POP3_GROUPS, *assemble.DIRECTORY_GROUPS)
     if options.sample:

@@ -245,11 +245,18 @@ def read_password(path: str) -> bytes:
 def location(engine: Engine) -> str:
     """Name the database for a message: server and database, or file; never the password."""
     url = engine.url
-    if url.drivername.startswith("sqlite"):
-        path = (url.database or "").removeprefix("file:")
-        return printable(path.replace("%23", "#").replace("%3f", "?").replace("%25", "%"))
+    if (path := sqlite_file(engine)) is not None:
+        return printable(path)
     server = url.query.get("unix_socket") or f"{url.host or 'localhost'}:{url.port or 3306}"
     return printable(f"{url.database} at {server}")
+
+
+def sqlite_file(engine: Engine) -> str | None:
+    """Return the path of an engine's SQLite file, or None if the directory is on a server."""
+    if not engine.url.drivername.startswith("sqlite"):
+        return None
+    path = (engine.url.database or "").removeprefix("file:")
+    return path.replace("%23", "#").replace("%3f", "?").replace("%25", "%")
 
 
 def sqlite_path(settings: DirectorySettings) -> str | None:

@@ -10,14 +10,16 @@ compared again, octet for octet, except that capitals of ASCII in a *row* still
 match, as they always did there.
 
 When things fail: an idle connection that the server has closed is opened again
-once.  Everything else, a timeout above all, raises `DirectoryUnavailable` at
-once, and the next call starts afresh.  No row is None; two are
-`DirectoryInconsistent`.
+once, and so is a SQLite file that was replaced: a restored backup counts from its
+rename on, and a file that was taken away lets nobody in.  Everything else, a
+timeout above all, raises `DirectoryUnavailable` at once, and the next call starts
+afresh.  No row is None; two are `DirectoryInconsistent`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tpop3d_py.directory import statements
-from tpop3d_py.directory.engine import unavailable
+from tpop3d_py.directory.engine import sqlite_file, unavailable
 from tpop3d_py.directory.errors import DirectoryInconsistent, DirectoryUnavailable
 from tpop3d_py.log import printable
 
@@ -59,6 +61,8 @@ class LoginLookup:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self._path = sqlite_file(engine)
+        self._file: tuple[int, int] | None = None
         compiled = statements.login().compile(dialect=engine.dialect)
         self._sql = str(compiled)
         # SQLite takes parameters by position, in an order only the compiler knows; PyMySQL by name.
@@ -113,6 +117,9 @@ class LoginLookup:
             raise self._unavailable(error) from error
 
     def _execute(self, names: dict[str, str] | tuple[str, ...]) -> Any:
+        if self._path is not None and self._file != (file := _file_at(self._path)):
+            self.close()
+            self._file = file  # seen before it is opened: one that is replaced just now is noticed next time
         if self._connection is None:
             self._connection = self._connect()
         cursor = self._connection.cursor()
@@ -133,6 +140,15 @@ class LoginLookup:
 
     def _unavailable(self, error: Exception) -> DirectoryUnavailable:
         return unavailable(self._engine, error)
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Identify a file; our open descriptor keeps its inode number from being used again."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _askable(name: str) -> bool:

@@ -208,7 +208,7 @@ class Connection:
         except Exception:
             return self._fail()
         waits = self._take(reply)
-        return self._obey() or Next.SOCKET if waits is None else waits
+        return self._obey() or self._idle() if waits is None else waits
 
     def _receive(self) -> Next:
         data = self.transport.receive()
@@ -218,7 +218,11 @@ class Connection:
             return Next.CLOSE
         self.received += len(data)
         self._lines.feed(data)
-        return self._obey() or (Next.TURN if self.transport.has_more() else Next.SOCKET)
+        return self._obey() or self._idle()
+
+    def _idle(self) -> Next:
+        """Wait for more input; what TLS has decrypted already no epoll will ever announce."""
+        return Next.TURN if self.transport.has_more() else Next.SOCKET
 
     def _obey(self) -> Next | None:
         """Obey the complete lines that have come; None when there are none left and nothing is to be sent."""
@@ -248,7 +252,8 @@ class Connection:
 
     def _take(self, reply: Reply) -> Next | None:
         if reply.then is Then.WAIT:
-            return self._flush() or Next.LOGIN
+            self._flush()  # what does not fit goes out before the answer; the check need not wait for it
+            return Next.LOGIN
         if reply.detail:
             self._log.error(f"client {self.describe()}: {printable(reply.detail)}")
         if reply.delay:

@@ -6,9 +6,11 @@ must not go on.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
+import resource
 import signal
 from collections.abc import Iterable
 
@@ -38,6 +40,22 @@ def check_account(user: str) -> pwd.struct_passwd | None:
     if account.pw_uid == 0:
         raise PrivilegeError("run-as: mail is never served as root")
     return account
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Let every process of ours hold as many open files as it may; return how many that is.
+
+    The usual soft limit of 1,024 is for programs that use select(2).
+
+    Args:
+        wanted: root makes the hard limit this large if it is not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (max(hard, wanted), hard) if os.geteuid() == 0 else (hard,):
+        with contextlib.suppress(OSError, ValueError):  # a container may forbid even root
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            return limit
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def drop_for_good(user: str, extra_groups: Iterable[int]) -> None:

@@ -5,6 +5,7 @@ put the number into a queue; the loop does the work.
 
 When things fail: a process that dies is replaced at once, and after a second if
 it had not lived that long, so that a fault at start-up cannot eat the machine.
+One that cannot be made is tried again after a second.
 Listeners belong to the master and stay open whatever dies.
 """
 
@@ -17,8 +18,9 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.privileges import die_with
@@ -28,6 +30,7 @@ _BACKOFF = 1.0
 #: Seconds that processes get to end by themselves before they are killed.
 _GRACE = 15.0
 _STOP = (signal.SIGTERM, signal.SIGINT)
+_HANDLED = (*_STOP, signal.SIGCHLD, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Supervisor:
         for fd in (bell, ring):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
-        for number in (*_STOP, signal.SIGCHLD, signal.SIGHUP):
+        for number in _HANDLED:
             signal.signal(number, lambda received, _frame: self._signals.append(received))
         while True:
             self._start_due()
@@ -75,20 +78,34 @@ class Supervisor:
         now = time.monotonic()
         waiting = []
         for due, role in self._due:
-            if due <= now:
-                self._living[self._start(role)] = role, now
-            else:
+            if due > now:
                 waiting.append((due, role))
+                continue
+            try:
+                self._living[self._start(role)] = role, now
+            except OSError as error:  # a limit of processes or of memory is reached
+                self._log.error(f"{role.name}: cannot fork: {error.strerror}; trying again")
+                waiting.append((now + _BACKOFF, role))
         self._due = waiting
 
     def _start(self, role: Role) -> int:
         master = os.getpid()
-        pid = os.fork()
-        if pid:
-            return pid
+        # Held back until the child has left our handlers: they would put its signal into a copy of our queue.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become(role, master, held)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        return pid
+
+    def _become(self, role: Role, master: int, held: Iterable[int]) -> NoReturn:
+        """Be the new process until it ends."""
         code = 1
         try:
             _leave_the_master(master)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             role.main()
             code = 0
         except Exception:
@@ -100,9 +117,7 @@ class Supervisor:
         timeout = max(0.0, min((due for due, _ in self._due), default=3600.0) - time.monotonic())
         with contextlib.suppress(InterruptedError):
             select.select([bell], [], [], timeout if self._due else 3600.0)
-        with contextlib.suppress(BlockingIOError):
-            while os.read(bell, 512):
-                pass
+        _silence(bell)
 
     def _obey_signals(self) -> int:
         while self._signals:
@@ -132,6 +147,7 @@ class Supervisor:
         end = time.monotonic() + _GRACE
         while self._living and time.monotonic() < end:
             select.select([bell], [], [], 0.1)
+            _silence(bell)
             for pid, _ in _ended():
                 self._living.pop(pid, None)
         self._signal_all(signal.SIGKILL)
@@ -150,6 +166,12 @@ def _leave_the_master(master: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the master passes it on
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     die_with(master)
+
+
+def _silence(bell: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while os.read(bell, 512):
+            pass
 
 
 def _ended() -> list[tuple[int, int]]:

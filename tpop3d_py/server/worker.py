@@ -104,7 +104,10 @@ class Worker:
             thread.start()
         while not self._stopping:
             time.sleep(_TICK)
-            self._keep_time(time.monotonic())
+            try:
+                self._keep_time(time.monotonic())
+            except Exception:
+                self._log.error(f"internal error: {one_line(traceback.format_exc())}")
         self._shut_down(crew)
 
     def _on_stop(self, _number: int, _frame: object) -> None:
@@ -123,7 +126,15 @@ class Worker:
     def _attend(self, fd: int) -> None:
         conn = self._parked.pop(fd, None)
         if conn is not None:
-            self._put(conn, conn.run())
+            try:
+                waits = conn.run()
+            except Exception:
+                # Nobody else has it any more: what is not put away now would hold its mailbox for ever.
+                self._log.error(
+                    f"client {conn.describe()}: internal error: {one_line(traceback.format_exc())}"
+                )
+                waits = Next.CLOSE
+            self._put(conn, waits)
         elif fd in self._doors:
             self._let_in(self._doors[fd])
         elif fd == self._answers:
@@ -171,7 +182,10 @@ class Worker:
         elif decision.identity is not None:
             self._board.logged_in(self._slot, 1)
             self._lines.began(conn, decision.identity)
-        self._put(conn, conn.finish_login(outcome))
+        waits = conn.finish_login(outcome)
+        if not isinstance(outcome, Refusal) and not conn.session.logged_in:
+            self._board.logged_in(self._slot, -1)  # the open maildrop could not be used after all
+        self._put(conn, waits)
 
     def _put(self, conn: Connection, waits: Next) -> None:
         """Put a connection where it waits; from then on another thread may own it."""

@@ -1,0 +1,53 @@
+"""The daemon's command as a program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def greeting(port: int) -> bytes:
+    """Connect as soon as somebody listens."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with (
+            contextlib.suppress(ConnectionRefusedError),
+            socket.create_connection(("127.0.0.1", port), 5) as s,
+        ):
+            return s.recv(5)
+        time.sleep(0.02)
+    return b""
+
+
+def test_started_with_closed_standard_descriptors(tmp_path: Path) -> None:
+    # Else the listener and the pipes of the processes were descriptors 0 to 2, and log lines packets.
+    port = free_port()
+    owner = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    (tmp_path / "pop.conf").write_text(
+        f"listen-address: 127.0.0.1:{port}(klient1.pl)\nrun-as: {owner}\n"
+        f"auth-directory-enable: yes\ndatabase-url: sqlite:///{tmp_path}/vmail.db\n"
+    )
+    program = [sys.executable, "-m", "tpop3d_py.cli.pypop3d", "-d", "-v", "-f", str(tmp_path / "pop.conf")]
+    daemon = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *program], cwd=ROOT)
+    try:
+        assert greeting(port) == b"+OK <"
+        for fd in (0, 1, 2):
+            assert os.readlink(f"/proc/{daemon.pid}/fd/{fd}") == "/dev/null"
+    finally:
+        daemon.kill()
+        daemon.wait()
