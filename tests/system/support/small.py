@@ -20,7 +20,9 @@ class SmallSite:
 
     Attributes:
         root: the domain's folder.
-        port, tls_port: where it listens.
+        port, tls_port, stls_port: where it listens: plain, implicit TLS, plain with STLS.
+        polish_port: where it listens with ``texts=polish``.
+        config: the server's configuration file.
         pop3d: the server.
     """
 
@@ -49,15 +51,17 @@ class SmallSite:
         self._set_passwords(folder / "vmail.db")
         for path in (folder, *folder.glob("vmail.db*")):
             os.chown(path, owner.pw_uid, owner.pw_gid)
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.stls_port, self.polish_port = (free_port() for _ in range(4))
         self.certificate = make_certificate(folder)
-        config = folder / "tpop3d.conf"
-        config.write_text(
+        self.config = folder / "tpop3d.conf"
+        self.config.write_text(
             f"include: vmail.conf\nlisten-address: 127.0.0.1:{self.port}({DOMAIN}) "
-            f"127.0.0.1:{self.tls_port}({DOMAIN});tls=immediate,{folder}/server.pem\n"
+            f"127.0.0.1:{self.tls_port}({DOMAIN});tls=immediate,{folder}/server.pem "
+            f"127.0.0.1:{self.stls_port}({DOMAIN});tls=stls,{folder}/server.pem "
+            f"127.0.0.1:{self.polish_port}({DOMAIN});texts=polish\n"
             f"append-domain: yes\nauth-directory-enable: yes\nrun-as: {owner.pw_name}\n{more}"
         )
-        self.pop3d = Pop3d(config, self.port)
+        self.pop3d = Pop3d(self.config, self.port)
 
     def path(self, box: str) -> Path:
         """Return where a box lies."""
@@ -70,6 +74,16 @@ class SmallSite:
     def user(self, box: str) -> str:
         """Return a box's whole name."""
         return f"{box}@{DOMAIN}"
+
+    def store(self, box: str, stored: str) -> None:
+        """Give a box another password, in its stored form."""
+        with sqlite3.connect(self.config.parent / "vmail.db") as connection:
+            connection.execute("UPDATE popbox SET password_hash = ? WHERE local_part = ?", (stored, box))
+
+    def restart(self) -> None:
+        """Stop the server and start it anew."""
+        self.pop3d.stop()
+        self.pop3d = Pop3d(self.config, self.port)
 
     def stop(self) -> None:
         """Stop the server."""
