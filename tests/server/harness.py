@@ -32,10 +32,11 @@ from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.server import authenticator, listeners
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
-from tpop3d_py.server.connection import Connection, Habits
+from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
+from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.sessionlog import Dialogue

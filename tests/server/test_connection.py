@@ -10,7 +10,8 @@ import pytest
 from tpop3d_py.contracts import Challenge, Peer, Reason, Refusal
 from tpop3d_py.log import Log
 from tpop3d_py.pop3 import Profile
-from tpop3d_py.server.connection import Connection, Habits, Next
+from tpop3d_py.server.connection import Connection, Next
+from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.transport import Transport
 

@@ -10,6 +10,7 @@ When things fail: an unknown tag is a `Mistake`; the language stays as it is.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from tpop3d_py.pop3.commands import Command
@@ -42,6 +43,7 @@ class Languages:
     by_tag: dict[bytes, Texts]
 
 
+@functools.cache
 def languages_of(preferred: Texts) -> Languages:
     """Gather the catalogs of a listener; who is not teased in Polish is not teased in English either."""
     english = preferred if preferred.tag == b"en" else POLITE

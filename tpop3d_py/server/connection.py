@@ -20,15 +20,15 @@ import time
 import traceback
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, Protocol
 
 from tpop3d_py.contracts import BodyInterrupted, Challenge, Credentials, Decision, Maildrop, Peer, Refusal
-from tpop3d_py.log import Log, one_line, printable
+from tpop3d_py.log import one_line, printable
 from tpop3d_py.pop3.lines import TOO_LONG, Expected, LineBuffer
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Outgoing, Reply, Then, encode
 from tpop3d_py.pop3.session import Session
-from tpop3d_py.server.patience import Patience, Timeouts
+from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.patience import Patience
 from tpop3d_py.server.transport import Transport, hung_up
 
 #: Replies to pipelined commands are collected up to this many octets before they are sent.
@@ -46,24 +46,6 @@ class Next(Enum):
     LOGIN = "the answer to a login"
     DELAY = "the moment a held reply may go out"
     CLOSE = "to be closed"
-
-
-class Trace(Protocol):
-    """Writes the dialogue down, with secrets masked."""
-
-    def heard(self, client: str, line: bytes, secret: bool) -> None:
-        """Note a command line, or a SASL response, which is all secret."""
-
-    def said(self, client: str, reply: Reply) -> None:
-        """Note a reply."""
-
-
-class Habits(NamedTuple):
-    """What all connections of a worker have in common."""
-
-    timeouts: Timeouts
-    log: Log
-    trace: Trace | None = None
 
 
 class Connection:

@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from tpop3d_py.contracts import Challenge, Decision, Refusal, Verdict
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.admission import Admission
-from tpop3d_py.server.connection import Connection, Habits, Next
+from tpop3d_py.server.connection import Connection, Next
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
+from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.sessionlog import SessionLog
 
