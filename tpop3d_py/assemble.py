@@ -32,10 +32,11 @@ from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server import authenticator, listeners, privileges
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
-from tpop3d_py.server.connection import Connection, Habits
+from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
+from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.listeners import Listener, ListenError
 from tpop3d_py.server.patience import Timeouts
@@ -248,7 +249,7 @@ def _roles(
 
     gc.collect()
     gc.freeze()  # what was loaded so far is shared by all processes and never garbage
-    roles = [Role(f"authenticator {n}", authenticate) for n in range(server.auth_processes)]
+    roles = [Role(f"authenticator {n}", authenticate) for n in range(server.authenticator_count)]
     return roles + [
         Role(f"worker {n}", lambda n=n: work(n), lambda n=n: mourn(n))  # type: ignore[misc]
         for n in range(count)

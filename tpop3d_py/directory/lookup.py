@@ -61,6 +61,7 @@ class LoginLookup:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self._cursor: Any = None
         self._path = sqlite_file(engine)
         self._file: tuple[int, int] | None = None
         compiled = statements.login().compile(dialect=engine.dialect)
@@ -90,7 +91,7 @@ class LoginLookup:
 
     def close(self) -> None:
         """Close the connection; a later `find` opens another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._cursor = self._connection, None, None
         if connection is not None:
             # The server may be gone, and PyMySQL says "already closed" with the same class.
             with contextlib.suppress(self._engine.dialect.loaded_dbapi.Error):
@@ -120,14 +121,12 @@ class LoginLookup:
         if self._path is not None and self._file != (file := _file_at(self._path)):
             self.close()
             self._file = file  # seen before it is opened: one that is replaced just now is noticed next time
-        if self._connection is None:
+        if self._cursor is None:
             self._connection = self._connect()
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(self._sql, names)
-            return cursor.fetchall()
-        finally:
-            cursor.close()
+            # Kept with the connection: making and closing one is a seventh of PyMySQL's time for this query.
+            self._cursor = self._connection.cursor()
+        self._cursor.execute(self._sql, names)
+        return self._cursor.fetchall()
 
     def _connect(self) -> Any:
         pooled = self._engine.raw_connection()

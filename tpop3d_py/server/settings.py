@@ -68,14 +68,15 @@ class ServerSettings:
     threads: int = setting(
         "session-threads",
         integer(1, 64),
-        default=4,
+        default=2,
         summary="Threads in each worker process; a slow disk stops one of them, not the others.",
     )
     auth_processes: int = setting(
         "auth-processes",
-        integer(1, 64),
-        default=2,
-        summary="Processes that check passwords, one login at a time each.",
+        integer(0, 64),
+        default=0,
+        summary="Processes that check passwords, one login at a time each; 0 is one for each processor, but "
+        "at least 2. An argon2id check takes about 20 ms of a processor.",
     )
     auth_timeout: float = setting(
         "auth-timeout-seconds",
@@ -83,6 +84,11 @@ class ServerSettings:
         default=4.0,
         summary="Answer a login [SYS/TEMP] when its check takes longer, and replace the process asked.",
     )
+
+    @property
+    def authenticator_count(self) -> int:
+        """How many authentication processes that makes on this machine."""
+        return self.auth_processes or max(2, len(os.sched_getaffinity(0)))
 
     @property
     def worker_count(self) -> int:
