@@ -168,6 +168,18 @@ def test_a_proof_that_nobody_answers_opens_no_mailbox(server: Harness) -> None:
     assert client.log_in("ok").startswith(b"+OK")
 
 
+def test_exchanges_that_stop_half_way_count_as_no_session(start: Start) -> None:
+    server = start(most=1)
+    first = base64.b64encode(ScramClient(b"ok", b"ok").first())
+    for _ in range(3):
+        client = server.connect()
+        assert client.ask(b"AUTH SCRAM-SHA-256 " + first).startswith(b"+ ")
+        client.close()
+    inside = server.connect()
+    assert scram(inside, "ok", "ok")[0].startswith(b"+OK")
+    assert scram(server.connect(), "ok", "ok")[0].startswith(b"-ERR [SYS/TEMP]")
+
+
 def test_a_bearer_token_of_several_kilobytes(server: Harness) -> None:
     client = server.connect_tls()
     for one_line in (False, True):

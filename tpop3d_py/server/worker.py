@@ -184,7 +184,7 @@ class Worker:
             self._board.logged_in(self._slot, 1)
             self._lines.began(conn, decision.identity)
         waits = conn.finish_login(outcome)
-        if not isinstance(outcome, Refusal) and not conn.session.logged_in:
+        if not isinstance(outcome, Refusal | Challenge) and not conn.session.logged_in:
             self._board.logged_in(self._slot, -1)  # the open maildrop could not be used after all
         self._put(conn, waits)
 
