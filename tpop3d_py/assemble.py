@@ -232,7 +232,10 @@ def _roles(
     admission = Admission(opener.open, board, server.max_children, log)
     plan = WorkerPlan(doors, admission, board, habits, 2 * server.max_children, server.threads, log)
 
+    mail_root = conf.get(DirectorySettings).mail_root
+
     def work(slot: int) -> None:
+        opener.set_aside(mail_root)
         gate: Gate[Connection] = Gate(
             link.requests_out, link.answers_in[slot], slot, server.auth_timeout, log
         )

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.maildrop.kit import FaultyFiles, Killed, QuickFiles, bodies, identity, mail, mbox, mbox_driver
+from tests.maildrop.kit import (
+    FaultyFiles,
+    Killed,
+    QuickFiles,
+    Recorder,
+    bodies,
+    identity,
+    mail,
+    mbox,
+    mbox_driver,
+)
 from tpop3d_py.contracts import MaildropError
 from tpop3d_py.maildrop import expunge
 from tpop3d_py.maildrop.journal import capacity
 from tpop3d_py.maildrop.mbox import Mbox
+from tpop3d_py.maildrop.opener import MaildropSettings, Opener
 from tpop3d_py.maildrop.reserve import Reserve
 from tpop3d_py.maildrop.wire import to_wire
 
@@ -203,6 +214,23 @@ def test_an_old_record_on_the_reserve_is_not_taken_for_one_of_the_next_plan(box:
         opened(box).close()
         assert box.read_bytes() == mbox(MESSAGES)
     assert left[-2:] == [True, True]
+
+
+def test_a_mailbox_nobody_opened_before_the_disk_was_full(tmp_path: Path) -> None:
+    """The daemon set space aside in the folder above when it started."""
+    Opener(MaildropSettings(reserve_kilobytes=SIZE // 1024), Recorder(), QuickFiles()).set_aside(
+        str(tmp_path)
+    )
+    box = tmp_path / "klient1.pl" / "luser"
+    box.parent.mkdir()
+    for _ in range(2):
+        box.write_bytes(mbox(MESSAGES))
+        drop = opened(box, FullFiles())
+        drop.commit([1], ())
+        drop.close()
+        assert box.read_bytes() == mbox(MESSAGES[:1] + MESSAGES[2:])
+    assert reserve_of(box).exists()
+    assert not reserve_of(box.parent).exists()
 
 
 def test_two_updates_at_once_get_one_reserve(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ When things fail: `MaildropError`, and nothing is held.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from tpop3d_py.maildrop.maildir import MaildirDriver
 from tpop3d_py.maildrop.mbox import MboxDriver
 from tpop3d_py.maildrop.mbox_memory import MboxOptions
 from tpop3d_py.maildrop.patterns import KINDS, check_path
+from tpop3d_py.maildrop.reserve import Reserve
 
 __all__ = ["MaildropSettings", "Opener"]
 
@@ -45,7 +47,7 @@ class Opener:
     def __init__(self, settings: MaildropSettings, log: Log, files: Files | None = None) -> None:
         self._settings = settings
         self._log = log
-        files = files or Files()
+        self._files = files = files or Files()
         capacity = settings.cache_kilobytes * 1024
         options = MboxOptions(
             methods=settings.methods,
@@ -59,6 +61,14 @@ class Opener:
             "maildir": MaildirDriver(files, log, Cache(capacity), settings.maildir).open,
             "empty": lambda path, identity: Empty(),
         }
+
+    def set_aside(self, folder: str) -> None:
+        """Make the reserve in a folder above those of mboxes, if that is possible; for a daemon's start."""
+        size = self._settings.reserve_kilobytes * 1024
+        with contextlib.suppress(OSError):
+            st = os.stat(folder)
+            owner = Identity("", "", st.st_uid, st.st_gid)
+            Reserve(self._files, f"{folder}/", owner, size).make()
 
     def open(self, identity: Identity) -> Maildrop:
         """Open the maildrop of a login.

@@ -3,7 +3,9 @@
 ``.pypop3d-reserve-UID`` in a folder of mboxes holds blocks for one journal.  When no journal can be made, for
 want of space, quota or inodes, the reserve is renamed into the journal's place, which needs none of them;
 afterwards it is renamed back, with its first octets blank, so that what is in it is no plan for anybody.
-Two updates at once on a full disk: one gets it, the other fails and may be tried again.
+Two updates at once on a full disk: one gets it, the other fails and may be tried again.  A folder without one
+may use its parent's, where the daemon makes one when it starts: so even a mailbox that nobody opened before
+the disk was full can be emptied.
 
 When things fail: making a reserve never fails, there is just none; `take` raises the `OSError` that sent its
 caller here if there is none; `release` raises `OSError`.
@@ -36,7 +38,8 @@ class Reserve:
         self._files = files
         self._identity = identity
         self._folder = os.path.dirname(mailbox)
-        self._path = f"{self._folder}/.pypop3d-reserve-{identity.uid}"
+        self._name = f".pypop3d-reserve-{identity.uid}"
+        self._path = f"{self._folder}/{self._name}"
 
     def make(self) -> None:
         """Set space aside, if that is wanted, not done yet, and possible."""
@@ -54,13 +57,14 @@ class Reserve:
             journal: the path it gets.
             error: why an ordinary journal cannot be made; raised if there is no reserve either.
         """
-        if not self.size or not self._is_whole(self._path):
-            raise error
-        try:
-            self._files.rename(self._path, journal)
-        except FileNotFoundError:
-            raise error from None
-        return self._files.open(journal, os.O_RDWR)
+        for path in (self._path, f"{os.path.dirname(self._folder)}/{self._name}"):
+            if self.size and self._is_whole(path):
+                try:
+                    self._files.rename(path, journal)
+                except OSError:  # another process was faster, or the parent is another disk
+                    continue
+                return self._files.open(journal, os.O_RDWR)
+        raise error
 
     def release(self, journal: str) -> None:
         """Remove a journal, or make it the reserve again; return when that is on the disk."""
