@@ -122,6 +122,14 @@ def test_unknown_forms_are_a_fault_of_the_account(stored: str) -> None:
         passwords.verify(stored, b"x")
 
 
+def test_apop_with_a_secret_that_is_not_ascii_prepared_or_not() -> None:
+    for sent in ("łódź\u00a0IX", "łódź IX"):
+        digest = hashlib.md5(b"<s@x>" + sent.encode()).hexdigest().encode()
+        assert passwords.verify_apop("{plaintext}łódź\u00a0IX", b"<s@x>", digest)
+    digest = hashlib.md5(b"<s@x>lodz IX").hexdigest().encode()
+    assert not passwords.verify_apop("{plaintext}łódź\u00a0IX", b"<s@x>", digest)
+
+
 def test_apop_digest_of_the_rfc() -> None:
     # RFC 1939 section 7, the example
     stamp, digest = b"<1896.697170952@dbc.mtview.ca.us>", b"c4c9334bac560ecc979e58001b3e22fb"

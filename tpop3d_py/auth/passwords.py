@@ -94,11 +94,20 @@ def plain_text(stored: str) -> bytes | None:
 
 
 def verify_apop(stored: str, timestamp: bytes, digest: bytes) -> bool:
-    """Check an APOP digest: MD5 over the greeting's timestamp and the shared secret (RFC 1939 section 7)."""
+    """Check an APOP digest: MD5 over the greeting's timestamp and the shared secret (RFC 1939 section 7).
+
+    Clients that know RFC 6856 section 2.2 have prepared a secret that is not ASCII, older ones have not.
+    """
     secret = plain_text(stored)
     if not secret:
         return False
-    expected = hashlib.md5(timestamp + secret, usedforsecurity=False).hexdigest()
+    return any(
+        [_is_digest(timestamp + secret, digest), _is_digest(timestamp + scram.saslprep(secret), digest)]
+    )
+
+
+def _is_digest(octets: bytes, digest: bytes) -> bool:
+    expected = hashlib.md5(octets, usedforsecurity=False).hexdigest()
     return hmac.compare_digest(expected.encode(), digest.lower())
 
 
