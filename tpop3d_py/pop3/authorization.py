@@ -79,9 +79,8 @@ class Authorization:
 
     def inside_tls(self) -> Authorization:
         """Return the state that follows STLS."""
-        state = Authorization(
-            self._peer, self._login, self._timestamp, self._profile, self._speech, secure=True
-        )
+        mine = self._peer, self._login, self._timestamp, self._profile, self._speech
+        state = Authorization(*mine, secure=True)
         state._wrong, state._unchecked = self._wrong, self._unchecked
         self._speech.reset()
         return state
@@ -147,7 +146,7 @@ class Authorization:
     def _not_possible(self, refusal: Refusal) -> Reply:
         text, closes = _refusal_texts(self._texts)[refusal.reason]
         self._unchecked += 1
-        closes = closes or self._unchecked >= self._profile.login_attempts
+        closes |= self._unchecked >= self._profile.login_attempts
         return Reply(False, text, refusal.reason.code, then=Then.CLOSE if closes else Then.CONTINUE)
 
     def _wrong_login(self) -> Reply:
@@ -181,7 +180,7 @@ class Authorization:
             raise Mistake(self._texts.wrong_words)
         if not self._named:
             raise Mistake(self._texts.name_wanted)
-        return self._begin(Mechanism.PASSWORD, password, b"")
+        return self._begin(Mechanism.PASSWORD, password)
 
     def _no_passwords(self) -> Reply:
         """Refuse a password; the ancestor closes, so that the next command cannot be the password itself."""
@@ -228,12 +227,7 @@ class Authorization:
 
     def _check(self, check: Check) -> Reply:
         self.user = _text(check.user)
-        self._login.begin(
-            Credentials(
-                check.mechanism, self.user, check.secret, b"", self._peer, check.exchange, check.binding
-            )
-        )
-        return Reply(True, b"", then=Then.WAIT)
+        return self._begin(check.mechanism, check.secret, b"", check.exchange, check.binding)
 
     def _capa(self, command: Command) -> Reply:
         self._words(0, command)
@@ -273,8 +267,16 @@ class Authorization:
             raise Mistake(self._texts.wrong_words)
         return words
 
-    def _begin(self, mechanism: Mechanism, secret: bytes, timestamp: bytes) -> Reply:
-        self._login.begin(Credentials(mechanism, self.user, secret, timestamp, self._peer))
+    def _begin(
+        self,
+        mechanism: Mechanism,
+        secret: bytes,
+        timestamp: bytes = b"",
+        exchange: tuple[bytes, ...] = (),
+        binding: bytes = b"",
+    ) -> Reply:
+        credentials = Credentials(mechanism, self.user, secret, timestamp, self._peer, exchange, binding)
+        self._login.begin(credentials)
         return Reply(True, b"", then=Then.WAIT)
 
     table: ClassVar[dict[bytes, Callable[[Authorization, Command], Reply]]] = {
