@@ -101,9 +101,7 @@ def mbox_index_file(octets: bytes) -> None:
     if snapshot is not None:
         columns = [getattr(snapshot, name) for name, _ in mbox_scan.COLUMNS]
         assert all(len(column) == len(snapshot) for column in columns)
-        with contextlib.suppress(
-            OSError
-        ):  # an offset that no file has; who asked is told that it is unusable
+        with contextlib.suppress(OSError, OverflowError):  # an offset that no file has
             _with_file(_SMALL_MBOX, lambda fd: mbox_scan.seems_to_fit(fd, snapshot))
 
 
