@@ -95,9 +95,19 @@ def test_a_refusal_that_is_not_about_the_token_is_told_at_once() -> None:
     assert shell.session.expected is Expected.LOGIN
 
 
+def test_a_refusal_cannot_be_dodged_by_a_line_that_is_too_long() -> None:
+    shell = Shell(profile=Profile(token_check=True), secure=True)
+    for _ in range(3):
+        shell.say(b"AUTH XOAUTH2 " + base64.b64encode(b"user=x\1auth=Bearer x\1\1"))
+        assert shell.session.expected is Expected.RESPONSE
+        assert shell.replies[-1].delay == 3.0
+        assert shell.say(b"A" * RESPONSE_LIMIT).startswith(b"-ERR [AUTH] ")
+    assert shell.session.ending is Ending.REFUSED
+
+
 def test_a_response_that_is_too_long_ends_the_exchange() -> None:
     shell = Shell(profile=Profile(token_check=True), secure=True)
-    shell.say(b"AUTH XOAUTH2 " + base64.b64encode(b"user=x\1auth=Bearer x\1\1"))
+    shell.say(b"AUTH XOAUTH2")
     assert shell.session.expected is Expected.RESPONSE
     assert shell.say(b"A" * RESPONSE_LIMIT) == b"-ERR That line was too long for me.\r\n"
     assert shell.say(b"NOOP") == b"-ERR Not now. First log in.\r\n"

@@ -107,9 +107,11 @@ class Authorization:
         """Whether the next line is a SASL response, which holds a secret, and not a command."""
         return self._dialog is not None
 
-    def cancel(self) -> None:
-        """Forget the challenge: what came instead of a response was no line at all."""
+    def cancel(self) -> Reply | None:
+        """Forget the exchange; return the refusal that it was about to end with, if there is one."""
+        refusal = self._dialog.refusal if self._dialog is not None else None
         self._dialog = None
+        return refusal
 
     def respond(self, response: bytes) -> Reply:
         """Take the response to a challenge.
@@ -220,10 +222,10 @@ class Authorization:
             case Confirm():
                 self._login.confirm()
                 return Reply(True, b"", then=Then.WAIT)
-        self.cancel()
-        if dialog.refusal is None:
+        refusal = self.cancel()
+        if refusal is None:
             raise Mistake(self._texts.bad_response)
-        return dialog.refusal
+        return refusal
 
     def _check(self, check: Check) -> Reply:
         self.user = _text(check.user)

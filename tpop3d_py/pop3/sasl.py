@@ -146,12 +146,17 @@ class Dialog:
         return challenge(self._exchange.challenged(octets).challenge)
 
     def refuse(self, refusal: Reply) -> Reply | None:
-        """End with a refusal; return what the client must hear, and answer, before it."""
+        """End with a refusal; return what the client must hear, and answer, before it.
+
+        That is when the client learns that it was wrong, and so what is held back.
+        """
         told = self._exchange.refused()
         if told is None:
             return None
+        reply = challenge(told.challenge)
+        reply.delay, refusal.delay = refusal.delay, 0.0
         self.refusal = refusal
-        return challenge(told.challenge)
+        return reply
 
 
 def challenge(octets: bytes) -> Reply:

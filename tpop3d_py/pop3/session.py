@@ -110,18 +110,14 @@ class Session:
             reply = self._obey(line)
         except Mistake as mistake:
             return self._mistaken(mistake.text)
-        if reply.then is Then.WAIT:
-            self._waiting = True
-        elif reply.then is Then.CLOSE:
-            failed = Ending.UPDATE_FAILED if self.logged_in else Ending.REFUSED
-            self._end(Ending.QUIT if reply.ok else failed)
-        return reply
+        return self._settle(reply)
 
     def receive_too_long(self) -> Reply:
         """Answer a line that was over the limit."""
         self._check_turn(waiting=False)
-        if isinstance(self._state, Authorization) and self._state.challenged:
-            self._state.cancel()
+        refusal = self._state.cancel() if isinstance(self._state, Authorization) else None
+        if refusal is not None:
+            return self._settle(refusal)
         return self._mistaken(self._speech.texts.line_too_long)
 
     def tls_started(self) -> None:
@@ -167,6 +163,15 @@ class Session:
         if command is None:
             raise Mistake(self._speech.texts.malformed_line)
         return self._state.handle(command)
+
+    def _settle(self, reply: Reply) -> Reply:
+        """Note what a reply does to the session."""
+        if reply.then is Then.WAIT:
+            self._waiting = True
+        elif reply.then is Then.CLOSE:
+            failed = Ending.UPDATE_FAILED if self.logged_in else Ending.REFUSED
+            self._end(Ending.QUIT if reply.ok else failed)
+        return reply
 
     def _mistaken(self, text: bytes) -> Reply:
         self.counters.errors += 1
