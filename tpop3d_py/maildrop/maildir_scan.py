@@ -41,6 +41,7 @@ from tpop3d_py.maildrop.wire import SizeCounter
 
 RACY_NS = 50_000_000
 _STEP = 256 * 1024
+_LF = 10
 _SCANS = 3  # a folder that changes while it is read is read again, but not for ever
 _NAME_TIME = re.compile(rb"(\d{1,18})\.(?:[^.]*?[MH](\d{1,18}))?")
 _CLEAN = re.compile(rb"[\x21-\x7e]*")
@@ -192,6 +193,7 @@ class Scanner:
         self._options = options
         self._held = held
         self._buffer = bytearray(_STEP)
+        self._buffers = (self._buffer,)
 
     def scan(self) -> Snapshot:
         """Read all folders that changed and return the messages of all.
@@ -229,7 +231,7 @@ class Scanner:
     def _snapshot(self, marks: Signature, quiet: frozenset[bytes], listed: list[bytes]) -> Snapshot:
         self.messages_listed = len(listed)
         rows = [*self._kept(quiet), *self._rows(listed)]
-        keys = [_sort_key(row.place, row.mtime_ns) for row in rows]
+        keys = [_sort_key(place, mtime_ns) for place, _, mtime_ns, _ in rows]
         order = sorted(range(len(rows)), key=keys.__getitem__)
         del keys
         return Snapshot(
@@ -252,7 +254,7 @@ class Scanner:
     def _rows(self, listed: list[bytes]) -> Iterator[Row]:
         known = self._known(listed)
         for place in listed:
-            row = self._row(place, known.get(base_name(place)))
+            row = self._row(place, known.get(base_name(place)) if known else None)
             if row is not None:
                 yield row
 
@@ -304,11 +306,17 @@ class Scanner:
             if not stat.S_ISREG(st.st_mode):
                 self._leave_out(place, "is not a regular file")
                 return None
-            got = os.readv(fd, (self._buffer,))
-            if got == st.st_size < _STEP:
-                stored, wire = got, _wire_size(self._buffer, got)
+            buffer = self._buffer
+            stored = os.readv(fd, self._buffers)
+            if stored == st.st_size < _STEP:
+                # As `wire.wire_size` counts, but without a copy: most mail is small, and there is much of it.
+                wire = stored + buffer.count(b"\n", 0, stored)
+                if buffer.find(b"\r", 0, stored) >= 0:
+                    wire -= buffer.count(b"\r\n", 0, stored)
+                if stored and buffer[stored - 1] != _LF:
+                    wire += 2
             else:
-                stored, wire = self._count_long(fd, got)
+                stored, wire = self._count_long(fd, stored)
         finally:
             self._files.close(fd)
         self.messages_read += 1
@@ -320,20 +328,11 @@ class Scanner:
         while got:
             counter.feed(bytes(memoryview(self._buffer)[:got]))
             stored += got
-            got = os.readv(fd, (self._buffer,))
+            got = os.readv(fd, self._buffers)
         return stored, counter.total()
 
     def _leave_out(self, place: bytes, why: str) -> None:
         self._log.warning(f"maildir {printable(self._path)}: {printable(place)} left out: {why}")
-
-
-def _wire_size(buffer: bytearray, length: int) -> int:
-    """Count like `wire.wire_size`, without a copy of the octets."""
-    lines = buffer.count(b"\n", 0, length)
-    if buffer.find(b"\r", 0, length) >= 0:
-        lines -= buffer.count(b"\r\n", 0, length)
-    unfinished = length and buffer[length - 1] != 10
-    return length + lines + (2 if unfinished else 0)
 
 
 def list_folder(path: str, folder: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -363,4 +362,5 @@ def _sort_key(place: bytes, mtime_ns: int) -> bytes:
     match = _NAME_TIME.match(base)
     if match is None:
         return b"%018d%018d%b" % (mtime_ns // 1_000_000_000, mtime_ns // 1000 % 1_000_000, base)
-    return match[1].rjust(18, b"0") + (match[2] or b"").rjust(18, b"0") + base
+    seconds, microseconds = match.groups(b"")
+    return seconds.rjust(18, b"0") + microseconds.rjust(18, b"0") + base
