@@ -266,6 +266,7 @@ def detach() -> None:
     os.setsid()
     if os.fork():
         os._exit(0)
+    os.chdir("/")  # or the file system we were started in could not be unmounted
     sys.stdout.flush()
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import sys
@@ -51,3 +52,31 @@ def test_started_with_closed_standard_descriptors(tmp_path: Path) -> None:
     finally:
         daemon.kill()
         daemon.wait()
+
+
+def test_detached_with_a_pid_file(tmp_path: Path) -> None:
+    port = free_port()
+    owner = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    tmp_path.chmod(0o777)
+    (tmp_path / "pop.conf").write_text(
+        f"listen-address: 127.0.0.1:{port}(klient1.pl)\nrun-as: {owner}\n"
+        f"auth-directory-enable: yes\ndatabase-url: sqlite:///{tmp_path}/vmail.db\n"
+    )
+    program = [sys.executable, "-m", "tpop3d_py.cli.pypop3d", "-f", "pop.conf", "-p", "pid"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(program, cwd=tmp_path, env=environment, timeout=30, check=False).returncode == 0
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert greeting(port) == b"+OK <"
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        second = subprocess.run(
+            program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert second.returncode == 1
+        assert "Address already in use" in second.stderr
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 20
+    while (path := tmp_path / "pid").exists() and path.read_text() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not path.exists() or path.read_text() == ""

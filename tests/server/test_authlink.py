@@ -81,6 +81,12 @@ def test_other_answers(verdict: Verdict) -> None:
     assert (number, decision) == (7, Decision(verdict, detail="a b"))
 
 
+def test_a_row_that_no_packet_can_carry_is_unavailable_at_once() -> None:
+    identity = Identity("jan", "fake", 5000, 5000, "/srv/a\0b")
+    number, decision = unpack_answer(pack_answer(7, Decision(Verdict.GRANTED, identity)))
+    assert (number, decision.verdict) == (7, Verdict.UNAVAILABLE)
+
+
 @pytest.mark.parametrize(
     "packet",
     [

@@ -11,6 +11,7 @@ _NOT_YET = frozenset(
         "authcache-enable",
         "authcache-entry-lifetime",
         "authcache-use-client-host",
+        "log-bad-passwords",
         "drac-server",
         "onlogin-child-wait",
         "tcp-wrappers-name",

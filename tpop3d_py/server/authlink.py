@@ -73,6 +73,9 @@ def pack_answer(number: int, decision: Decision) -> bytes:
     if i is not None:
         fields += [i.user, i.driver, str(i.uid), str(i.gid), i.mailbox, i.mailbox_type]
         fields += [i.local_part, i.domain, i.home]
+    if any("\0" in text for text in fields):
+        # A row that no packet can carry; without an answer the client would wait until the deadline.
+        return pack_answer(number, Decision(Verdict.UNAVAILABLE, detail="a row of the account holds a NUL"))
     return "\0".join(fields).encode("utf-8", _ESCAPE)
 
 

@@ -22,7 +22,7 @@ class PidFile:
     """An open, locked pid file; created as root and emptied after root has been given up."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._path = os.path.abspath(path)  # removed after the daemon has left this directory
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:

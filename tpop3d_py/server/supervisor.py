@@ -30,6 +30,8 @@ _BACKOFF = 1.0
 #: Seconds that processes get to end by themselves before they are killed.
 _GRACE = 15.0
 _STOP = (signal.SIGTERM, signal.SIGINT)
+#: What administrators' scripts may send, and the ancestor ignored; every process of ours inherits that.
+_IGNORED = (signal.SIGUSR1, signal.SIGUSR2)
 _HANDLED = (*_STOP, signal.SIGCHLD, signal.SIGHUP)
 
 
@@ -63,6 +65,8 @@ class Supervisor:
         for fd in (bell, ring):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_IGN)
         for number in _HANDLED:
             signal.signal(number, lambda received, _frame: self._signals.append(received))
         while True:
