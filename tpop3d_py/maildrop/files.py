@@ -16,6 +16,8 @@ import errno
 import hashlib
 import os
 import stat
+from array import array
+from collections.abc import Sequence
 
 from tpop3d_py.contracts import MaildropError, Reason
 from tpop3d_py.log import printable
@@ -97,12 +99,27 @@ class Files:
         os.utime(fd, ns=(ns, ns))
 
 
-def write_all(files: Files, fd: int, data: bytes, offset: int) -> None:
+def write_all(files: Files, fd: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of `data` at an offset; a disk that fills up half way raises `OSError`."""
     view = memoryview(data)
     while view:
         taken = files.pwrite(fd, view, offset)
         view, offset = view[taken:], offset + taken
+
+
+def write_checked(files: Files, fd: int, magic: bytes, parts: Sequence[bytes | array[int]]) -> None:
+    """Write an index file: magic, SHA-256 of the rest, the rest.
+
+    The parts are large; they are not copied into one.
+    """
+    views = [memoryview(part).cast("B") for part in parts]
+    digest = hashlib.sha256()
+    for view in views:
+        digest.update(view)
+    offset = 0
+    for view in (memoryview(magic + digest.digest()), *views):
+        write_all(files, fd, view, offset)
+        offset += len(view)
 
 
 def read_all(fd: int, length: int, offset: int) -> bytes:

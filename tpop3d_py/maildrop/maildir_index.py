@@ -24,7 +24,7 @@ import threading
 from array import array
 
 from tpop3d_py.maildrop.columns import Octets
-from tpop3d_py.maildrop.files import Files, give_to, is_owner, read_all, write_all
+from tpop3d_py.maildrop.files import Files, give_to, is_owner, read_all, write_checked
 from tpop3d_py.maildrop.maildir_scan import Scanner, Signature, Snapshot
 
 NAME = ".pypop3d-index"
@@ -66,7 +66,7 @@ def save(files: Files, path: str, snapshot: Snapshot, uid: int, gid: int) -> Non
         fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             give_to(files, fd, uid, gid)
-            write_all(files, fd, _encode(snapshot), 0)
+            write_checked(files, fd, _MAGIC, _encode(snapshot))
             files.rename(temporary, f"{path}/{NAME}")
         except OSError:
             files.unlink(temporary)
@@ -80,15 +80,15 @@ def drop(files: Files, path: str) -> None:
         files.unlink(f"{path}/{NAME}")
 
 
-def _encode(snapshot: Snapshot) -> bytes:
+def _encode(snapshot: Snapshot) -> list[bytes | array[int]]:
     folders = b"".join(folder + b"\0" for folder, _ in snapshot.signature)
     marks = array("Q")
     for _, mark in snapshot.signature:
         marks.extend((0,) * 5 if mark is None else (1, *mark))
     counts = array("Q", [len(folders), len(marks), len(snapshot.sizes), len(snapshot.places.blob)])
-    columns = (counts, marks, snapshot.stored, snapshot.mtimes, snapshot.sizes, snapshot.places.ends)
-    rest = b"".join(column.tobytes() for column in columns) + folders + snapshot.places.blob
-    return _MAGIC + hashlib.sha256(rest).digest() + rest
+    places = snapshot.places
+    columns = (snapshot.stored, snapshot.mtimes, snapshot.sizes, places.ends)
+    return [counts, marks, *columns, folders, places.blob]
 
 
 def _decode(data: bytes) -> Snapshot:

@@ -29,8 +29,9 @@ import stat
 import time
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import sub
-from typing import NamedTuple, overload
+from typing import overload
 
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Octets
@@ -57,13 +58,8 @@ Signature = tuple[tuple[bytes, FolderMark], ...]
 UNSETTLED: FolderMark = (0, 0, 0, 0)
 
 
-class Row(NamedTuple):
-    """One message of a scan."""
-
-    place: bytes
-    stored: int
-    mtime_ns: int
-    wire: int
+Row = tuple[bytes, int, int, int]
+"""One message of a scan: place, stored octets, modification time in ns, octets on the wire."""
 
 
 class Snapshot:
@@ -230,17 +226,19 @@ class Scanner:
 
     def _snapshot(self, marks: Signature, quiet: frozenset[bytes], listed: list[bytes]) -> Snapshot:
         self.messages_listed = len(listed)
-        rows = [*self._kept(quiet), *self._rows(listed)]
-        keys = [_sort_key(place, mtime_ns) for place, _, mtime_ns, _ in rows]
-        order = sorted(range(len(rows)), key=keys.__getitem__)
+        # Columns from the start: a tuple for each of 50,000 messages would cost more than all the rest.
+        places, keys = [], []
+        stored, mtimes, sizes = array("Q"), array("q"), array("Q")
+        for place, octets, mtime_ns, wire in chain(self._kept(quiet), self._rows(listed)):
+            places.append(place)
+            keys.append(_sort_key(place, mtime_ns))
+            stored.append(octets)
+            mtimes.append(mtime_ns)
+            sizes.append(wire)
+        order = sorted(range(len(keys)), key=keys.__getitem__)
         del keys
-        return Snapshot(
-            marks,
-            Octets([rows[at].place for at in order]),
-            array("Q", [rows[at].stored for at in order]),
-            array("q", [rows[at].mtime_ns for at in order]),
-            array("Q", [rows[at].wire for at in order]),
-        )
+        columns = (_ordered(column, order) for column in (stored, mtimes, sizes))
+        return Snapshot(marks, Octets(map(places.__getitem__, order)), *columns)
 
     def _kept(self, quiet: frozenset[bytes]) -> Iterator[Row]:
         """Yield what is known of messages in folders that did not change."""
@@ -249,7 +247,7 @@ class Scanner:
             return
         for row in zip(held.places, held.stored, held.mtimes, held.sizes, strict=True):
             if row[0].rpartition(b"/")[0] in quiet:
-                yield Row(*row)
+                yield row
 
     def _rows(self, listed: list[bytes]) -> Iterator[Row]:
         known = self._known(listed)
@@ -296,7 +294,7 @@ class Scanner:
             st = os.lstat(self._root + place)
             if st.st_size != stored or st.st_mtime_ns != mtime_ns:
                 return None
-        return Row(place, stored, mtime_ns, held.sizes[known])
+        return place, stored, mtime_ns, held.sizes[known]
 
     def _count(self, place: bytes) -> Row | None:
         """Read a whole message and count its octets on the wire."""
@@ -321,7 +319,7 @@ class Scanner:
             self._files.close(fd)
         self.messages_read += 1
         self.octets_read += stored
-        return Row(place, stored, st.st_mtime_ns, wire)
+        return place, stored, st.st_mtime_ns, wire
 
     def _count_long(self, fd: int, got: int) -> tuple[int, int]:
         counter, stored = SizeCounter(), 0
@@ -333,6 +331,10 @@ class Scanner:
 
     def _leave_out(self, place: bytes, why: str) -> None:
         self._log.warning(f"maildir {printable(self._path)}: {printable(place)} left out: {why}")
+
+
+def _ordered(column: array[int], order: Sequence[int]) -> array[int]:
+    return array(column.typecode, map(column.__getitem__, order))
 
 
 def list_folder(path: str, folder: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -25,7 +25,7 @@ from typing import ClassVar
 
 from tpop3d_py.contracts import Identity
 from tpop3d_py.maildrop.columns import Octets
-from tpop3d_py.maildrop.files import Files, beside, give_to, is_owner, read_all, write_all
+from tpop3d_py.maildrop.files import Files, beside, give_to, is_owner, read_all, write_checked
 from tpop3d_py.maildrop.mbox_scan import COLUMNS, Mark, MboxSnapshot
 from tpop3d_py.maildrop.patterns import Place, read_parts
 from tpop3d_py.maildrop.uidl import Style
@@ -114,7 +114,7 @@ def save(files: Files, path: str, snapshot: MboxSnapshot, identity: Identity, st
         fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             give_to(files, fd, identity.uid, identity.gid)
-            write_all(files, fd, _encode(snapshot, style), 0)
+            write_checked(files, fd, _MAGIC, _encode(snapshot, style))
             files.rename(temporary, path)
         except OSError:
             files.unlink(temporary)
@@ -128,13 +128,11 @@ def drop(files: Files, path: str) -> None:
         files.unlink(path)
 
 
-def _encode(snapshot: MboxSnapshot, style: Style) -> bytes:
+def _encode(snapshot: MboxSnapshot, style: Style) -> list[bytes | array[int]]:
     digests = snapshot.digests or Octets()
     facts = array("Q", [*snapshot.mark, snapshot.is_proven, snapshot.length, len(snapshot)])
     facts.extend([_STYLES.index(style), len(digests), len(digests.blob)])
-    columns = [facts, *(getattr(snapshot, name) for name, _ in COLUMNS), digests.ends]
-    rest = b"".join(column.tobytes() for column in columns) + digests.blob
-    return _MAGIC + hashlib.sha256(rest).digest() + rest
+    return [facts, *(getattr(snapshot, name) for name, _ in COLUMNS), digests.ends, digests.blob]
 
 
 def _decode(data: bytes, style: Style) -> MboxSnapshot:
