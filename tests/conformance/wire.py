@@ -246,6 +246,11 @@ class Client:
         return (self._sock.version() or "") if isinstance(self._sock, ssl.SSLSocket) else ""
 
     @property
+    def certificate(self) -> bytes:
+        """The server's certificate, in DER; empty without TLS."""
+        return (self._sock.getpeercert(True) or b"") if isinstance(self._sock, ssl.SSLSocket) else b""
+
+    @property
     def is_open(self) -> bool:
         """Whether this side has not hung up."""
         return self._sock.fileno() >= 0

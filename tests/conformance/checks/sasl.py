@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 
 from tests.conformance.checks.connection import in_sync
 from tests.conformance.checks.login import expect_closed_or_refused
@@ -13,7 +14,16 @@ from tests.conformance.registry import Failed, Level, NotApplicable, check, chec
 from tests.conformance.site import Site
 from tests.conformance.wire import Client, Closed, Reply
 
-_MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER")
+_MECHANISMS = (
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-256-PLUS",
+    "XOAUTH2",
+    "OAUTHBEARER",
+)
 _EACH = {name: name for name in _MECHANISMS}
 
 
@@ -260,7 +270,7 @@ def scram(site: Site, algorithm: str) -> None:
     mechanism = next(name for name, value in _SCRAM.items() if value == algorithm)
     _announced(site, mechanism)
     with site.connection() as client:
-        final, signature = _scram_exchange(site, client, mechanism, site.options.password)
+        final, signature = _scram_exchange(site, client, mechanism, b"n,,", site.options.password)
         expect(final == b"v=" + _b64(signature), "the server's signature is wrong")
         expect(_respond(client, b"").ok, "refused")
         client.ok("STAT")
@@ -272,7 +282,7 @@ def scram_wrong(site: Site, algorithm: str) -> None:
     _announced(site, mechanism)
     with site.connection() as client:
         try:
-            final, _ = _scram_exchange(site, client, mechanism, "wrong-password")
+            final, _ = _scram_exchange(site, client, mechanism, b"n,,", "wrong-password")
         except Failed:
             expect_closed_or_refused(client, "STAT")
             return
@@ -281,18 +291,61 @@ def scram_wrong(site: Site, algorithm: str) -> None:
         expect_closed_or_refused(client, "STAT")
 
 
-def _scram_exchange(site: Site, client: Client, mechanism: str, password: str) -> tuple[bytes, bytes]:
+@check("5802", "6", "SCRAM-SHA-256-PLUS bound to this TLS channel logs in")
+def scram_plus(site: Site) -> None:
+    _announced(site, "SCRAM-SHA-256-PLUS")
+    with site.connection() as client:
+        bound = hashlib.sha256(client.certificate).digest()
+        final, signature = _plus(site, client, bound)
+        expect(final == b"v=" + _b64(signature), "the server's signature is wrong")
+        expect(_respond(client, b"").ok, "refused")
+
+
+@check("5802", "6", "SCRAM-SHA-256-PLUS bound to another channel is refused")
+def scram_plus_elsewhere(site: Site) -> None:
+    _announced(site, "SCRAM-SHA-256-PLUS")
+    with site.connection() as client:
+        _refused_exchange(lambda: _plus(site, client, hashlib.sha256(b"another certificate").digest()))
+        expect_closed_or_refused(client, "STAT")
+
+
+@check("5802", "6", "a client that was kept from seeing PLUS is refused")
+def scram_downgrade(site: Site) -> None:
+    _announced(site, "SCRAM-SHA-256-PLUS")
+    _announced(site, "SCRAM-SHA-256")
+    with site.connection() as client:
+        password = site.options.password
+        _refused_exchange(lambda: _scram_exchange(site, client, "SCRAM-SHA-256", b"y,,", password))
+        expect_closed_or_refused(client, "STAT")
+
+
+def _plus(site: Site, client: Client, bound: bytes) -> tuple[bytes, bytes]:
+    header = b"p=tls-server-end-point,,"
+    return _scram_exchange(site, client, "SCRAM-SHA-256-PLUS", header, site.options.password, bound)
+
+
+def _refused_exchange(exchange: Callable[[], tuple[bytes, bytes]]) -> None:
+    try:
+        final, _ = exchange()
+    except Failed:  # no challenge came
+        return
+    expect(final.startswith(b"e="), f"accepted: {final!r}")
+
+
+def _scram_exchange(
+    site: Site, client: Client, mechanism: str, header: bytes, password: str, bound: bytes = b""
+) -> tuple[bytes, bytes]:
     """Run SCRAM up to the server's last challenge; return it, and the signature it should have."""
-    algorithm = _SCRAM[mechanism]
+    algorithm = _SCRAM[mechanism.removesuffix("-PLUS")]
     user = site.options.user.replace("=", "=3D").replace(",", "=2C")
     first = f"n={user},r={secrets.token_hex(12)}".encode()
-    server_first = _challenge(client, b"AUTH %b %b" % (mechanism.encode(), _b64(b"n,," + first)))
+    server_first = _challenge(client, b"AUTH %b %b" % (mechanism.encode(), _b64(header + first)))
     fields = dict(field.split(b"=", 1) for field in server_first.split(b","))
     expect(fields[b"r"].startswith(first.split(b"r=")[1]), "the server's nonce does not continue ours")
     salted = hashlib.pbkdf2_hmac(
         algorithm, password.encode(), base64.b64decode(fields[b"s"]), int(fields[b"i"])
     )
-    without_proof = b"c=biws,r=" + fields[b"r"]
+    without_proof = b"c=%b,r=%b" % (_b64(header + bound), fields[b"r"])
     signed = b",".join((first, server_first, without_proof))
     client_key = hmac.digest(salted, b"Client Key", algorithm)
     stored = hashlib.new(algorithm, client_key).digest()
