@@ -39,9 +39,9 @@ FEWEST = 440
 #: Checks that show that a run had what it should have.
 SIGNS = {
     "plain": {"tls.injection", "tls.stls_works"},
-    "spool": {"login.apop_right", "sasl.scram[SCRAM-SHA-256]"},
-    "inside": {"sasl.bad_token[XOAUTH2]", "sasl.scram_plus", "language.utf8_message"},
-    "upgraded": {"sasl.login", "tls.not_twice", "sasl.scram[SCRAM-SHA-256]"},
+    "spool": {"login.apop_right", "scram.scram[SCRAM-SHA-256]"},
+    "inside": {"sasl.bad_token[XOAUTH2]", "scram.scram_plus", "language.utf8_message"},
+    "upgraded": {"sasl.login", "tls.not_twice", "scram.scram[SCRAM-SHA-256]"},
 }
 EVERYWHERE = {"update.removes", "retrieval.arrives[dots]", "pipelining.depth[5000]", "login.in_use"}
 
