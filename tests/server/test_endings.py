@@ -64,12 +64,12 @@ def test_a_client_that_waits_is_obeyed_in_any_case(start: Start, certificate: Pa
 
 
 def test_a_slow_reader_is_not_idle_even_when_the_kernel_has_it_all(start: Start) -> None:
-    server = start(idle=1)
+    server = start(idle=0.5)
     client = server.connect()
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     client.log_in("big")
     client.send(b"RETR 1")
-    end = time.monotonic() + 3
+    end = time.monotonic() + 2
     while time.monotonic() < end:
         assert client.sock.recv(16384)
         time.sleep(0.02)
@@ -89,9 +89,9 @@ def test_a_reader_that_stops_is_idle(start: Start) -> None:
 
 
 def test_noop_counts(start: Start) -> None:
-    server = start(idle=1)
+    server = start(idle=0.6)
     client = server.connect()
     client.log_in("ok")
-    for _ in range(8):
-        time.sleep(0.25)
+    for _ in range(5):
+        time.sleep(0.2)
         assert client.ask(b"NOOP").startswith(b"+OK")

@@ -15,12 +15,19 @@ import pytest
 
 from tests.scramclient import ScramClient
 from tests.system.support.pop3d import Telnet
+from tests.system.support.processes import program
 from tests.system.support.small import SmallSite
 from tpop3d_py.auth import scram
 from tpop3d_py.contracts import Verdict
 from tpop3d_py.server.endpoint import end_point
 
 SENTENCE = "zażółć gęślą jaźń"
+
+#: Made by Dovecot 2.3: doveadm pw -s SCRAM-SHA-256.
+FROM_DOVEADM = (
+    "{SCRAM-SHA-256}4096,+8geDRBpNwteWLopugQsYw==,"
+    "IumLTa+7xV/0EK23G9M5aW6RLPGDurb6cndBuRsNnVM=,BxuQEWlIg6KT49juMqGDbSo3QyPHUCpnSn1U/7utkgo="
+)
 
 
 class Issuer:
@@ -32,7 +39,7 @@ class Issuer:
 
 @pytest.fixture(scope="module")
 def site(area: Path, vmail: pwd.struct_passwd) -> Iterator[SmallSite]:
-    boxes = dict.fromkeys(("luser", "keys", "open", "none"), "maildir")
+    boxes = dict.fromkeys(("luser", "keys", "open", "dovecot", "none"), "maildir")
     more = (
         "sasl-mechanisms: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\n"
         f"auth-token-check: {__name__}:Issuer\n"
@@ -41,6 +48,7 @@ def site(area: Path, vmail: pwd.struct_passwd) -> Iterator[SmallSite]:
     site = SmallSite(area / "logins", vmail, boxes, more)
     site.store("keys", scram.make_stored(SENTENCE))
     site.store("open", "{plaintext}otwarte")
+    site.store("dovecot", FROM_DOVEADM)
     site.store("none", "{plaintext}")
     yield site
     site.stop()
@@ -186,6 +194,59 @@ def test_an_empty_password_where_one_is_stored(site: SmallSite) -> None:
         client.close()
 
 
+MPOP = (
+    ("user", "luser", "haslo-luser"),
+    ("plain", "luser", "haslo-luser"),
+    ("login", "luser", "haslo-luser"),
+    ("apop", "open", "otwarte"),
+    ("scram-sha-256", "open", "otwarte"),
+    ("scram-sha-256", "keys", SENTENCE),
+    ("scram-sha-256", "dovecot", SENTENCE),
+    ("oauthbearer", "luser", "token-of-luser"),
+    ("xoauth2", "luser", "token-of-luser"),
+)
+
+
+def mpop(site: SmallSite, folder: Path, security: str, login: tuple[str, str, str]) -> subprocess.Popen[str]:
+    """Start mpop to log in and do no more."""
+    method, box, secret = login
+    ports = {"plain": site.port, "stls": site.stls_port, "immediate": site.tls_port}
+    lines = [
+        "account test",
+        f"host 127.0.0.1\nport {ports[security]}\nuser {site.user(box)}\nauth {method}",
+        f"passwordeval \"printf %s '{secret}'\"",
+        f"delivery maildir {folder}",
+    ]
+    if security == "plain":
+        lines.append("tls off")
+    else:
+        lines.append(f"tls on\ntls_trust_file {site.certificate}")
+        lines.append(f"tls_starttls {'on' if security == 'stls' else 'off'}")
+    config = folder / "-".join(login)
+    config.write_text("\n".join(lines) + "\n")
+    config.chmod(0o600)
+    command = [program("mpop"), "-C", str(config), "--auth-only", "test"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("security", ["plain", "stls", "immediate"])
+def test_mpop(site: SmallSite, tmp_path: Path, security: str) -> None:
+    """An independent client of every mechanism (SCRAM by GNU SASL), with right secrets and wrong ones.
+
+    All at once, since wrong logins take their time.
+    """
+    running = {}
+    for method, box, secret in MPOP:
+        if security == "plain" and secret.startswith("token"):
+            continue
+        for sent, code in ((secret, 0), (f"{secret}x", 77)):  # EX_NOPERM
+            login = method, box, sent
+            running[login, code] = mpop(site, tmp_path, security, login)
+    for (login, code), process in running.items():
+        output, _ = process.communicate(timeout=60)
+        assert (login, process.returncode) == (login, code), output
+
+
 def test_polish(site: SmallSite) -> None:
     client = Telnet(site.polish_port)
     client.read()
@@ -219,7 +280,7 @@ def test_nothing_secret_is_in_the_log(site: SmallSite) -> None:
 def test_mistakes_are_found_before_anything_starts(site: SmallSite, lines: str, words: str) -> None:
     config = site.config.with_name("mistaken.conf")
     config.write_text(f"include: vmail.conf\nauth-directory-enable: yes\nrun-as: vmail\n{lines}\n")
-    program = Path(sys.executable).parent / "pypop3d"
-    done = subprocess.run([program, "--check", "-f", config], capture_output=True, text=True, check=False)
+    pypop3d = Path(sys.executable).parent / "pypop3d"
+    done = subprocess.run([pypop3d, "--check", "-f", config], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert words in done.stderr
