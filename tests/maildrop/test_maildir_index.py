@@ -84,7 +84,7 @@ def test_an_index_that_is_none(path: str, what: str, tmp_path: Path) -> None:
     elif what == "unwritable":
         Path(path, "tmp").rmdir()
     else:
-        index.write_bytes(good.replace(b"index 2", b"index 9"))
+        index.write_bytes(good.replace(b"index 3", b"index 9"))
     assert opened(path) == (sizes, 6)
     if what == "symlink":
         assert (tmp_path / "target").read_bytes() == good

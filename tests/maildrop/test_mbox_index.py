@@ -8,8 +8,8 @@ import pytest
 
 from tests.maildrop.kit import FaultyFiles, Killed, bodies, identity, mail, mbox, mbox_driver
 from tpop3d_py.contracts import MaildropError
+from tpop3d_py.maildrop import checked, mbox_index
 from tpop3d_py.maildrop import mbox as mbox_module
-from tpop3d_py.maildrop import mbox_index
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.mbox import Mbox
 from tpop3d_py.maildrop.mbox_index import BESIDE, IndexPattern
@@ -167,10 +167,10 @@ def test_an_index_that_is_none(box: Path, what: str, monkeypatch: pytest.MonkeyP
     elif what == "directory":
         index.mkdir()
     elif what == "foreign":
-        monkeypatch.setattr(mbox_index, "is_owner", lambda found, uid: False)
+        monkeypatch.setattr(checked, "is_owner", lambda found, uid: False)
         index.write_bytes(good)
     else:
-        index.write_bytes(good.replace(b"index 1", b"index 9"))
+        index.write_bytes(good.replace(b"index 2", b"index 9"))
     assert look(box) == found
     assert target.read_bytes() == good
 

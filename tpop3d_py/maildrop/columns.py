@@ -12,7 +12,6 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
 from typing import Generic, Protocol, TypeVar, overload
 
 
@@ -22,9 +21,13 @@ class Octets(Sequence[bytes]):
     __slots__ = ("_blob", "_ends")
 
     def __init__(self, items: Iterable[bytes] = ()) -> None:
-        parts = list(items)
-        self._blob = b"".join(parts)
-        self._ends = array("I", accumulate(map(len, parts), initial=0))
+        # Grown one by one: a list of all strings first would cost several times what is kept.
+        blob, ends = bytearray(), array("I", [0])
+        for item in items:
+            blob += item
+            ends.append(len(blob))
+        self._blob = bytes(blob)
+        self._ends = ends
 
     @classmethod
     def joined(cls, blob: bytes, ends: array[int]) -> Octets:
@@ -38,6 +41,21 @@ class Octets(Sequence[bytes]):
         made = cls()
         made._blob, made._ends = blob, ends
         return made
+
+    def followed_by(self, other: Octets) -> Octets:
+        """Return these strings and then the others."""
+        if not len(self):
+            return other
+        ends = self._ends[:]
+        ends.extend(end + len(self._blob) for end in other._ends[1:])
+        return Octets.joined(self._blob + other._blob, ends)
+
+    def are_unique(self) -> bool:
+        """Tell whether no two strings are the same, without holding them all at once.
+
+        May say no, though there are no twins, where their hashes happen to be the same.
+        """
+        return len(set(map(hash, self))) == len(self)
 
     @property
     def blob(self) -> bytes:

@@ -16,8 +16,6 @@ import errno
 import hashlib
 import os
 import stat
-from array import array
-from collections.abc import Sequence
 
 from tpop3d_py.contracts import MaildropError, Reason
 from tpop3d_py.log import printable
@@ -107,21 +105,6 @@ def write_all(files: Files, fd: int, data: bytes | memoryview, offset: int) -> N
         view, offset = view[taken:], offset + taken
 
 
-def write_checked(files: Files, fd: int, magic: bytes, parts: Sequence[bytes | array[int]]) -> None:
-    """Write an index file: magic, SHA-256 of the rest, the rest.
-
-    The parts are large; they are not copied into one.
-    """
-    views = [memoryview(part).cast("B") for part in parts]
-    digest = hashlib.sha256()
-    for view in views:
-        digest.update(view)
-    offset = 0
-    for view in (memoryview(magic + digest.digest()), *views):
-        write_all(files, fd, view, offset)
-        offset += len(view)
-
-
 def read_all(fd: int, length: int, offset: int) -> bytes:
     """Read `length` octets at an offset; fewer only where the file ends."""
     data = os.pread(fd, length, offset)
@@ -163,6 +146,14 @@ def beside(path: str, purpose: str) -> str:
     if len(octets) > _LONGEST_NAME:
         name = hashlib.sha256(octets).hexdigest()
     return f"{folder}/.{name}.pypop3d-{purpose}"
+
+
+def is_link_to_foreign(st: os.stat_result, uid: int) -> bool:
+    """Tell whether a file has a second name somewhere and belongs to somebody else than `uid`.
+
+    Deliveries may link one file into several maildirs of one owner; a link to another's file is a trick.
+    """
+    return st.st_nlink > 1 and st.st_uid != uid
 
 
 def unusable(error: OSError, path: str, doing: str) -> MaildropError:

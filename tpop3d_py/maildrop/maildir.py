@@ -33,7 +33,7 @@ from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop import maildir_index, maildir_quota
 from tpop3d_py.maildrop.body import FileSource, StoredBody
 from tpop3d_py.maildrop.columns import Cache
-from tpop3d_py.maildrop.files import Files, sync_folder, unusable
+from tpop3d_py.maildrop.files import Files, is_link_to_foreign, sync_folder, unusable
 from tpop3d_py.maildrop.maildir_lock import PopLock
 from tpop3d_py.maildrop.maildir_options import PLAIN, MaildirOptions
 from tpop3d_py.maildrop.maildir_scan import (
@@ -71,7 +71,7 @@ class MaildirDriver:
             if self.options.exclusive:
                 self._check_owner(path, identity)
                 lock = PopLock(self.files, path, identity)
-            return Maildir(self, path, self._snapshot(path, identity), lock)
+            return Maildir(self, path, self._snapshot(path, identity), identity.uid, lock)
         except BaseException as error:
             if lock is not None:
                 lock.release()
@@ -100,7 +100,7 @@ class MaildirDriver:
         return self._scan(path, identity, held)
 
     def _scan(self, path: str, identity: Identity, held: Snapshot | None) -> Snapshot:
-        scanner = Scanner(self.files, self.log, path, self.options, held)
+        scanner = Scanner(self.files, self.log, path, self.options, held, identity.uid)
         snapshot = scanner.scan()
         self.cache.put(path, snapshot)
         if maildir_index.is_worth_saving(scanner):
@@ -125,13 +125,16 @@ def _owned(marks: Signature, uid: int) -> bool:
 class Maildir:
     """One session's view of a maildir; see `contracts.Maildrop`."""
 
-    __slots__ = ("_driver", "_files", "_lock", "_moved", "_moved_at", "_path", "_snapshot")
+    __slots__ = ("_driver", "_files", "_lock", "_moved", "_moved_at", "_path", "_snapshot", "_uid")
 
-    def __init__(self, driver: MaildirDriver, path: str, snapshot: Snapshot, lock: PopLock | None) -> None:
+    def __init__(
+        self, driver: MaildirDriver, path: str, snapshot: Snapshot, uid: int, lock: PopLock | None
+    ) -> None:
         self._driver = driver
         self._files = driver.files
         self._path = path
         self._snapshot = snapshot
+        self._uid = uid
         self._lock = lock
         self._moved: dict[bytes, bytes] = {}
         self._moved_at: Signature | None = None
@@ -189,7 +192,8 @@ class Maildir:
         stored = self._snapshot.stored[index]
         st = os.fstat(fd)
         try:
-            if not stat.S_ISREG(st.st_mode) or st.st_size != stored:
+            is_same = stat.S_ISREG(st.st_mode) and st.st_size == stored
+            if not is_same or is_link_to_foreign(st, self._uid):
                 source.close()
                 raise MessageGone(Reason.UNAVAILABLE, "message is not what it was when the session began")
             return StoredBody(source, stored, self._snapshot.sizes[index])

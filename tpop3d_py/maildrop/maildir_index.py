@@ -10,27 +10,24 @@ nothing waits for the disk, because a damaged file is noticed.  Small maildirs g
 messages again is cheaper than writing a file at every login.
 
 When things fail: nothing is raised.  A file that is missing, damaged, of another version, not the
-owner's, not a regular file or too large is no index; one that cannot be written is not written.
+owner's or not a regular file is no index; one that cannot be written is not written.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import stat
 import sys
 import threading
 from array import array
 
+from tpop3d_py.maildrop.checked import CheckedReader, write_checked
 from tpop3d_py.maildrop.columns import Octets
-from tpop3d_py.maildrop.files import Files, give_to, is_owner, read_all, write_checked
+from tpop3d_py.maildrop.files import Files, give_to
 from tpop3d_py.maildrop.maildir_scan import Scanner, Signature, Snapshot
 
 NAME = ".pypop3d-index"
-_MAGIC = b"pypop3d maildir index 2 " + sys.byteorder.encode() + b"\n"
-_DIGEST = 32
-_LARGEST = 256 * 1024 * 1024
+_MAGIC = b"pypop3d maildir index 3 " + sys.byteorder.encode() + b"\n"
 _WORTH_MESSAGES = 100
 _WORTH_OCTETS = 1024 * 1024
 _LISTED_PER_READ = 10  # to examine so many known messages costs as much as to read one
@@ -49,11 +46,8 @@ def load(files: Files, path: str, uid: int) -> Snapshot | None:
     except (OSError, ValueError):
         return None
     try:
-        st = os.fstat(fd)
-        if not (stat.S_ISREG(st.st_mode) and is_owner(st.st_uid, uid) and st.st_size <= _LARGEST):
-            return None
-        return _decode(read_all(fd, st.st_size, 0))
-    except (OSError, ValueError, IndexError):
+        return _read(CheckedReader(fd, _MAGIC, uid))
+    except (OSError, ValueError):
         return None
     finally:
         files.close(fd)
@@ -85,33 +79,23 @@ def _encode(snapshot: Snapshot) -> list[bytes | array[int]]:
     marks = array("Q")
     for _, mark in snapshot.signature:
         marks.extend((0,) * 5 if mark is None else (1, *mark))
-    counts = array("Q", [len(folders), len(marks), len(snapshot.sizes), len(snapshot.places.blob)])
     places = snapshot.places
+    facts = array("Q", [len(folders), len(marks), len(places), len(places.blob), snapshot.names_serve])
     columns = (snapshot.stored, snapshot.mtimes, snapshot.sizes, places.ends)
-    return [counts, marks, *columns, folders, places.blob]
+    return [facts, marks, *columns, folders, places.blob]
 
 
-def _decode(data: bytes) -> Snapshot:
-    """Return the snapshot in an index file's octets; ValueError if they are not a whole one."""
-    start = len(_MAGIC) + _DIGEST
-    rest = memoryview(data)[start:]
-    if not data.startswith(_MAGIC) or hashlib.sha256(rest).digest() != data[len(_MAGIC) : start]:
-        raise ValueError("damaged")
-    folder_octets, mark_count, count, blob_octets = array("Q", bytes(rest[:32]))
-    at = 32
-    columns = []
-    for kind, length in (("Q", mark_count), ("Q", count), ("q", count), ("Q", count), ("I", count + 1)):
-        column = array(kind)
-        end = at + length * column.itemsize
-        column.frombytes(rest[at:end])
-        columns.append(column)
-        at = end
-    marks, stored, mtimes, sizes, ends = columns
-    folders = bytes(rest[at : at + folder_octets])
-    blob = bytes(rest[at + folder_octets :])
-    if len(blob) != blob_octets:
-        raise ValueError("damaged")
-    return Snapshot(_signature(folders, marks), Octets.joined(blob, ends), stored, mtimes, sizes)
+def _read(reader: CheckedReader) -> Snapshot:
+    """Return the snapshot in an index file; ValueError if that is not a whole one."""
+    folder_octets, mark_count, count, blob_octets, names_serve = reader.column("Q", 5)
+    marks = reader.column("Q", mark_count)
+    stored, mtimes, sizes = (reader.column(kind, count) for kind in "QqQ")
+    ends = reader.column("I", count + 1)
+    folders, blob = reader.octets(folder_octets), reader.octets(blob_octets)
+    reader.finish()
+    snapshot = Snapshot(_signature(folders, marks), Octets.joined(blob, ends), stored, mtimes, sizes)
+    snapshot.names_serve = bool(names_serve)
+    return snapshot
 
 
 def _signature(folders: bytes, marks: array[int]) -> Signature:

@@ -35,7 +35,7 @@ from typing import overload
 
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Octets
-from tpop3d_py.maildrop.files import Files
+from tpop3d_py.maildrop.files import Files, is_link_to_foreign
 from tpop3d_py.maildrop.maildir_options import MaildirOptions
 from tpop3d_py.maildrop.uidl import LONGEST, Style, maildir_uids
 from tpop3d_py.maildrop.wire import SizeCounter
@@ -73,7 +73,7 @@ class Snapshot:
         sizes: octets of each message on the wire.
     """
 
-    __slots__ = ("_uids", "mtimes", "places", "signature", "sizes", "stored")
+    __slots__ = ("_names_serve", "_uids", "mtimes", "places", "signature", "sizes", "stored")
 
     def __init__(
         self,
@@ -89,12 +89,25 @@ class Snapshot:
         self.mtimes = mtimes
         self.sizes = sizes
         self._uids: Sequence[bytes] | None = None
+        self._names_serve: bool | None = None
+
+    @property
+    def names_serve(self) -> bool:
+        """Whether the base names can be identifiers as they are."""
+        if self._names_serve is None:
+            self._names_serve = BaseNames(self.places).serve()
+        return self._names_serve
+
+    @names_serve.setter
+    def names_serve(self, known: bool) -> None:
+        self._names_serve = known
 
     def uids(self, style: Style) -> Sequence[bytes]:
         """Return identifiers, made when first asked for; a process uses one style."""
         if self._uids is None:  # two threads may both make them: they make the same
             names = BaseNames(self.places)
-            self._uids = names if style is not Style.TPOP3D and names.serve() else maildir_uids(names, style)
+            own = style is not Style.TPOP3D and self.names_serve
+            self._uids = names if own else maildir_uids(names, style)
         return self._uids
 
     @property
@@ -174,11 +187,13 @@ class Scanner:
     Args:
         path: the maildir, without a final slash.
         held: what was known of it before.
+        uid: its owner.
     """
 
     def __init__(
-        self, files: Files, log: Log, path: str, options: MaildirOptions, held: Snapshot | None
+        self, files: Files, log: Log, path: str, options: MaildirOptions, held: Snapshot | None, uid: int
     ) -> None:
+        self._uid = uid
         self.octets_read = 0
         self.messages_read = 0
         self.messages_listed = 0
@@ -303,6 +318,9 @@ class Scanner:
             st = os.fstat(fd)
             if not stat.S_ISREG(st.st_mode):
                 self._leave_out(place, "is not a regular file")
+                return None
+            if is_link_to_foreign(st, self._uid):
+                self._leave_out(place, f"is a link to a file of uid {st.st_uid}")
                 return None
             buffer = self._buffer
             stored = os.readv(fd, self._buffers)

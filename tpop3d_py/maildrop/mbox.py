@@ -112,7 +112,9 @@ class Mbox:
         snapshot = self._index()
         if snapshot.uids is None:
             self._digest_all(snapshot)
-            snapshot.uids = mbox_uids(snapshot.digests or Octets(), self._driver.options.style)
+            digests = snapshot.digests or Octets()
+            twins = self._driver.options.style is Style.STABLE and not snapshot.are_unique
+            snapshot.uids = mbox_uids(digests) if twins else digests
         return snapshot.uids
 
     def prepare(self) -> None:
@@ -268,7 +270,8 @@ class Mbox:
             return
         memory, fd = self._driver.memory, self._mailbox.fd
         memory.forget(self._path)
-        snapshot.digests = snapshot.digests or self._index().digests
+        if snapshot.digests is None:
+            snapshot.digests, snapshot.are_unique = self._index().digests, self._index().are_unique
         left = snapshot.without(deleted)
         if left.length < WORTH_OCTETS:
             return
@@ -299,15 +302,16 @@ class Mbox:
 
     def _digest_all(self, snapshot: MboxSnapshot) -> None:
         """Make the digests that are missing; share the work of a large mailbox with later processes."""
-        known = list(snapshot.digests or ())
+        known = snapshot.digests or Octets()
         missing = range(len(known), len(snapshot))
         if snapshot.digests is not None and not missing:
             return
         try:
-            known += [self._digest(snapshot, index) for index in missing]
+            made = Octets(self._digest(snapshot, index) for index in missing)
         except OSError as error:
             raise unusable(error, self._path, "reading") from error
-        snapshot.digests = Octets(known)
+        snapshot.digests = known.followed_by(made)
+        snapshot.are_unique = snapshot.digests.are_unique()
         if missing and snapshot.length - snapshot.starts[missing[0]] >= WORTH_OCTETS:
             self._driver.memory.save(self._path, snapshot, self._identity)
 

@@ -8,24 +8,23 @@ of the content are where the index says; see `mbox`.
 It is written under a second name and renamed, by whoever holds the session lock; nothing waits for the
 disk, because a damaged file is noticed.  Small mailboxes get none: reading them is cheaper.
 
-When things fail: nothing is raised.  A file that is missing, damaged, of another version, not the owner's,
-not a regular file or too large is no index; one that cannot be written is not written.
+When things fail: nothing is raised.  A file that is missing, damaged, of another version, not the owner's
+or not a regular file is no index; one that cannot be written is not written.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import stat
 import sys
 from array import array
 from dataclasses import dataclass
 from typing import ClassVar
 
 from tpop3d_py.contracts import Identity
+from tpop3d_py.maildrop.checked import CheckedReader, write_checked
 from tpop3d_py.maildrop.columns import Octets
-from tpop3d_py.maildrop.files import Files, beside, give_to, is_owner, read_all, write_checked
+from tpop3d_py.maildrop.files import Files, beside, give_to
 from tpop3d_py.maildrop.mbox_scan import COLUMNS, Mark, MboxSnapshot
 from tpop3d_py.maildrop.patterns import Place, read_parts
 from tpop3d_py.maildrop.uidl import Style
@@ -33,9 +32,7 @@ from tpop3d_py.settings import Kind
 
 #: Mailboxes below this many octets have no index.
 WORTH_OCTETS = 1024 * 1024
-_MAGIC = b"pypop3d mbox index 1 " + sys.byteorder.encode() + b"\n"
-_DIGEST = 32
-_LARGEST = 1024 * 1024 * 1024
+_MAGIC = b"pypop3d mbox index 2 " + sys.byteorder.encode() + b"\n"
 _STYLES = tuple(Style)
 _NAMES = ("name", "path", "file", "escaped_name")
 _TELLING = ("name", "file", "escaped_name")
@@ -94,11 +91,8 @@ def load(files: Files, path: str, identity: Identity, style: Style) -> MboxSnaps
     except (OSError, ValueError):
         return None
     try:
-        st = os.fstat(fd)
-        if not (stat.S_ISREG(st.st_mode) and is_owner(st.st_uid, identity.uid) and st.st_size <= _LARGEST):
-            return None
-        return _decode(read_all(fd, st.st_size, 0), style)
-    except (OSError, ValueError, IndexError):
+        return _read(CheckedReader(fd, _MAGIC, identity.uid), style)
+    except (OSError, ValueError):
         return None
     finally:
         files.close(fd)
@@ -131,44 +125,21 @@ def drop(files: Files, path: str) -> None:
 def _encode(snapshot: MboxSnapshot, style: Style) -> list[bytes | array[int]]:
     digests = snapshot.digests or Octets()
     facts = array("Q", [*snapshot.mark, snapshot.is_proven, snapshot.length, len(snapshot)])
-    facts.extend([_STYLES.index(style), len(digests), len(digests.blob)])
+    facts.extend([_STYLES.index(style), len(digests), len(digests.blob), snapshot.are_unique])
     return [facts, *(getattr(snapshot, name) for name, _ in COLUMNS), digests.ends, digests.blob]
 
 
-def _decode(data: bytes, style: Style) -> MboxSnapshot:
-    """Return the snapshot in an index file's octets; ValueError if they are not a whole one."""
-    start = len(_MAGIC) + _DIGEST
-    rest = memoryview(data)[start:]
-    if not data.startswith(_MAGIC) or hashlib.sha256(rest).digest() != data[len(_MAGIC) : start]:
-        raise ValueError("damaged")
-    reader = _Reader(rest)
-    facts = reader.column("Q", 11)
+def _read(reader: CheckedReader, style: Style) -> MboxSnapshot:
+    """Return the snapshot in an index file; ValueError if that is not a whole one."""
+    facts = reader.column("Q", 12)
     snapshot = MboxSnapshot()
-    mark, snapshot.is_proven, snapshot.length, count = facts[:5], bool(facts[5]), facts[6], facts[7]
-    snapshot.mark = Mark(*mark)
+    snapshot.mark = Mark(*facts[:5])
+    snapshot.is_proven, snapshot.length = bool(facts[5]), facts[6]
     for name, kind in COLUMNS:
-        setattr(snapshot, name, reader.column(kind, count))
-    digests = Octets.joined(*reader.octets(facts[9], facts[10]))
+        setattr(snapshot, name, reader.column(kind, facts[7]))
+    ends = reader.column("I", facts[9] + 1)
+    digests = Octets.joined(reader.octets(facts[10]), ends)
+    reader.finish()
     if facts[8] == _STYLES.index(style) and len(digests):
-        snapshot.digests = digests
+        snapshot.digests, snapshot.are_unique = digests, bool(facts[11])
     return snapshot
-
-
-class _Reader:
-    """Takes columns off the front of a file's octets."""
-
-    def __init__(self, rest: memoryview) -> None:
-        self._rest = rest
-
-    def column(self, kind: str, length: int) -> array[int]:
-        column = array(kind)
-        octets = length * column.itemsize
-        column.frombytes(self._rest[:octets])
-        if len(column) != length:
-            raise ValueError("damaged")
-        self._rest = self._rest[octets:]
-        return column
-
-    def octets(self, count: int, length: int) -> tuple[bytes, array[int]]:
-        ends = self.column("I", count + 1)
-        return bytes(self._rest[:length]), ends

@@ -87,10 +87,12 @@ class MboxSnapshot:
         mark: the file when it was indexed.
         is_proven: a file with this mark is what was indexed, all of it; else samples must be looked at.
         digests: what identifiers are made of; None until they are asked for.
+        are_unique: no two digests are the same.
         uids: identifiers; None until they are asked for.
     """
 
     __slots__ = (
+        "are_unique",
         "digests",
         "ends",
         "heads",
@@ -115,6 +117,7 @@ class MboxSnapshot:
         self.mark = Mark(0, 0, 0, 0, 0)
         self.is_proven = False
         self.digests: Octets | None = None
+        self.are_unique = False
         self.uids: Octets | None = None
 
     def __len__(self) -> int:
@@ -159,6 +162,7 @@ class MboxSnapshot:
         left.ends = array("Q", map(add, left.starts, lengths))
         left.length = left.ends[-1] if kept else first
         if self.digests is not None:
+            left.are_unique = self.are_unique
             left.digests = Octets([self.digests[index] for index in kept if index < len(self.digests)])
         return left
 

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 
 from tpop3d_py.maildrop.columns import Octets
@@ -75,20 +75,16 @@ def _maildir_uid(name: bytes, seen: dict[bytes, int]) -> bytes:
     return name if _CLEAN.fullmatch(name) else _digest(name)
 
 
-def mbox_uids(digests: Octets, style: Style = Style.STABLE) -> Octets:
+def mbox_uids(digests: Octets) -> Octets:
     """Return one identifier per message digest, twins numbered in file order."""
-    if style is not Style.STABLE or len(set(digests)) == len(digests):
-        return digests
     return Octets(_numbered(digests))
 
 
-def _numbered(digests: Iterable[bytes]) -> list[bytes]:
+def _numbered(digests: Iterable[bytes]) -> Iterator[bytes]:
     seen: dict[bytes, int] = {}
-    numbered = []
     for digest in digests:
         count = seen[digest] = seen.get(digest, 0) + 1
-        numbered.append(digest if count == 1 else b"%s-%d" % (digest, count))
-    return numbered
+        yield digest if count == 1 else b"%s-%d" % (digest, count)
 
 
 def tpop3d_digest(read: Read, extent: int) -> bytes:
