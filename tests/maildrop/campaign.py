@@ -32,7 +32,7 @@ from tests.maildrop.kit import (
 )
 from tests.maildrop.scenes import LATE, PATTERNS, PowerScene, Scene
 from tpop3d_py.contracts import MaildropError
-from tpop3d_py.maildrop import mbox, mbox_index
+from tpop3d_py.maildrop import mbox_index
 from tpop3d_py.maildrop.wire import to_wire
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE)
@@ -74,7 +74,7 @@ def large(is_large: bool) -> Iterator[None]:
     if not is_large:
         yield
         return
-    with mock.patch.object(mbox, "WORTH_OCTETS", 1), mock.patch.object(mbox_index, "WORTH_OCTETS", 1):
+    with mock.patch.object(mbox_index, "WORTH_OCTETS", 1):
         yield
 
 

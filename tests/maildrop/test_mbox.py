@@ -119,7 +119,7 @@ def test_an_unchanged_mailbox_is_not_read_again(box: Path, monkeypatch: pytest.M
     driver = mbox_driver()
     os.utime(box)
     # ctime cannot be set back: let the driver believe that it was long ago.
-    monkeypatch.setattr("tpop3d_py.maildrop.mbox.RACY_NS", -1)
+    monkeypatch.setattr("tpop3d_py.maildrop.mbox_memory.RACY_NS", -1)
     first = driver.open(str(box), identity())
     uids = first.uids
     first.close()
@@ -146,7 +146,7 @@ def test_a_mailbox_changed_just_now_is_read_again(box: Path) -> None:
 
 
 def test_a_commit_forgets_what_was_known(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tpop3d_py.maildrop.mbox.RACY_NS", -1)
+    monkeypatch.setattr("tpop3d_py.maildrop.mbox_memory.RACY_NS", -1)
     driver = mbox_driver()
     drop = driver.open(str(box), identity())
     drop.commit([0], ())

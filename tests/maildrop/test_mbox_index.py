@@ -8,7 +8,7 @@ import pytest
 
 from tests.maildrop.kit import FaultyFiles, Killed, bodies, identity, mail, mbox, mbox_driver
 from tpop3d_py.contracts import MaildropError
-from tpop3d_py.maildrop import checked, mbox_index
+from tpop3d_py.maildrop import checked, mbox_index, mbox_memory
 from tpop3d_py.maildrop import mbox as mbox_module
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.mbox import Mbox
@@ -34,11 +34,10 @@ class Scans:
 @pytest.fixture(autouse=True)
 def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
     """Let every mailbox be large, and every change long ago."""
-    for module in (mbox_index, mbox_module):
-        monkeypatch.setattr(module, "WORTH_OCTETS", 1)
-    monkeypatch.setattr(mbox_module, "RACY_NS", -1)
+    monkeypatch.setattr(mbox_index, "WORTH_OCTETS", 1)
+    monkeypatch.setattr(mbox_memory, "RACY_NS", -1)
     watching = Scans()
-    monkeypatch.setattr(mbox_module, "scan", watching)
+    monkeypatch.setattr(mbox_memory, "scan", watching)
     return watching
 
 

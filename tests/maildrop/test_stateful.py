@@ -30,7 +30,7 @@ from tests.maildrop.kit import (
     mbox_driver,
 )
 from tpop3d_py.contracts import Maildrop, MaildropError
-from tpop3d_py.maildrop import maildir_index, mbox, mbox_index
+from tpop3d_py.maildrop import maildir_index, mbox_index
 from tpop3d_py.maildrop.maildir import MaildirDriver
 from tpop3d_py.maildrop.mbox import MboxDriver
 from tpop3d_py.maildrop.wire import to_wire
@@ -245,7 +245,6 @@ class MaildirMachine(Machine):
 def test_a_maildrop_is_a_list_of_messages(machine: type[Machine], is_large: bool) -> None:
     worth = 1 if is_large else 1 << 30
     with (
-        mock.patch.object(mbox, "WORTH_OCTETS", worth),
         mock.patch.object(mbox_index, "WORTH_OCTETS", worth),
         mock.patch.object(maildir_index, "_WORTH_MESSAGES", worth),
     ):

@@ -36,15 +36,8 @@ from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.files import Files, is_link_to_foreign, sync_folder, unusable
 from tpop3d_py.maildrop.maildir_lock import PopLock
 from tpop3d_py.maildrop.maildir_options import PLAIN, MaildirOptions
-from tpop3d_py.maildrop.maildir_scan import (
-    Scanner,
-    Signature,
-    Snapshot,
-    base_name,
-    list_folder,
-    settled,
-    signature,
-)
+from tpop3d_py.maildrop.maildir_scan import Scanner, list_folder
+from tpop3d_py.maildrop.maildir_snapshot import Signature, Snapshot, base_name, settled, signature
 
 _SEARCHES = 3  # listings for deleted messages that others keep renaming; what is not found then is gone
 

@@ -24,7 +24,8 @@ from array import array
 from tpop3d_py.maildrop.checked import CheckedReader, write_checked
 from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import Files, give_to
-from tpop3d_py.maildrop.maildir_scan import Scanner, Signature, Snapshot
+from tpop3d_py.maildrop.maildir_scan import Scanner
+from tpop3d_py.maildrop.maildir_snapshot import Signature, Snapshot
 
 NAME = ".pypop3d-index"
 _MAGIC = b"pypop3d maildir index 3 " + sys.byteorder.encode() + b"\n"

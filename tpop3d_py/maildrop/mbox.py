@@ -25,26 +25,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import zlib
 from collections.abc import Callable, Sequence
 
 from tpop3d_py.contracts import Body, Identity, MaildropError, MessageGone, Reason
 from tpop3d_py.log import Log, printable
+from tpop3d_py.maildrop import mbox_index
 from tpop3d_py.maildrop.body import StoredBody
 from tpop3d_py.maildrop.cclient import CClientLock
 from tpop3d_py.maildrop.columns import Cache, Octets
 from tpop3d_py.maildrop.expunge import Mailbox, expunge, recover
 from tpop3d_py.maildrop.files import Files, beside, check_owned_file, read_all, unusable
 from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, FlockLock, Method, MtaLock
-from tpop3d_py.maildrop.mbox_index import WORTH_OCTETS
 from tpop3d_py.maildrop.mbox_memory import MboxMemory, MboxOptions
-from tpop3d_py.maildrop.mbox_scan import Mark, MboxSnapshot, NotMboxError, scan, seems_to_fit
+from tpop3d_py.maildrop.mbox_scan import Mark, MboxSnapshot, NotMboxError, scan
 from tpop3d_py.maildrop.reserve import Reserve
 from tpop3d_py.maildrop.session_lock import SessionLock
 from tpop3d_py.maildrop.uidl import Style, mbox_digest, mbox_uids, tpop3d_digest
-
-RACY_NS = 50_000_000
 
 
 class MboxDriver:
@@ -155,13 +152,14 @@ class Mbox:
         """Remove `deleted`; `retrieved` changes nothing, as Status fields are for mail readers to write."""
         if not deleted:
             return
+        driver, box = self._driver, self._mailbox
         try:
             with self._mta_lock():
                 snapshot = self._verified()
                 doomed = [(snapshot.starts[i], snapshot.ends[i]) for i in deleted]
-                self._driver.memory.drop(self._path)
-                expunge(self._mailbox, doomed, self._driver.options.window)
-                self._remember_rest(snapshot, deleted)
+                driver.memory.drop(self._path)
+                expunge(box, doomed, driver.options.window)
+                driver.memory.update(box.fd, self._path, snapshot, deleted, self._identity)
         except OSError as error:
             raise self._incomplete(len(deleted), error) from error
         except NotMboxError as error:
@@ -223,33 +221,11 @@ class Mbox:
                 recover(self._mailbox, self._driver.log)
 
     def _scan(self, held: MboxSnapshot | None) -> MboxSnapshot:
-        """Index the mailbox, only its end where that is enough, and remember the result."""
-        fd, memory = self._mailbox.fd, self._driver.memory
-        before, now_ns = Mark.of(fd), time.time_ns()
-        grown = held if held is not None and self._may_have_grown(held, before) else None
-        if grown is not None and grown.mark == before:
-            return grown
         try:
-            snapshot = scan(fd, before.size, grown)
+            return self._driver.memory.read(self._mailbox.fd, self._path, held, self._identity)
         except NotMboxError:
             detail = f"{printable(self._path)} does not begin with a From_ line"
             raise MaildropError(Reason.MAILBOX, detail) from None
-        is_settled = now_ns - max(before.mtime_ns, before.ctime_ns) > RACY_NS
-        snapshot.mark = before
-        snapshot.is_proven = is_settled and grown is None and Mark.of(fd) == before
-        if held is not None:
-            snapshot.inherit(held)
-        memory.keep(self._path, snapshot)
-        if before.size - (grown.length if grown is not None else 0) >= WORTH_OCTETS:
-            memory.save(self._path, snapshot, self._identity)
-        return snapshot
-
-    def _may_have_grown(self, held: MboxSnapshot, now: Mark) -> bool:
-        """Tell whether a large mailbox is what was indexed, with nothing but mail appended."""
-        same = (held.mark.device, held.mark.inode) == (now.device, now.inode)
-        if not same or not WORTH_OCTETS <= held.length <= now.size:
-            return False
-        return seems_to_fit(self._mailbox.fd, held)
 
     def _verified(self) -> MboxSnapshot:
         """Return an index of the mailbox as it is now, which begins with the session's; locks are held."""
@@ -262,26 +238,8 @@ class Mbox:
         now = scan(self._mailbox.fd, mark.size)
         if not now.begins_with(snapshot):
             raise self._changed()
+        now.digests, now.are_unique = snapshot.digests, snapshot.are_unique
         return now
-
-    def _remember_rest(self, snapshot: MboxSnapshot, deleted: Sequence[int]) -> None:
-        """Remember what is left of a large mailbox after an update; locks are held."""
-        if snapshot.length < WORTH_OCTETS:
-            return
-        memory, fd = self._driver.memory, self._mailbox.fd
-        memory.forget(self._path)
-        if snapshot.digests is None:
-            snapshot.digests, snapshot.are_unique = self._index().digests, self._index().are_unique
-        left = snapshot.without(deleted)
-        if left.length < WORTH_OCTETS:
-            return
-        with contextlib.suppress(OSError):
-            self._driver.files.utime(fd, time.time_ns())
-            left.mark = Mark.of(fd)
-            left.is_proven = left.mark.size == left.length
-        if left.is_proven:
-            memory.keep(self._path, left)
-            memory.save(self._path, left, self._identity)
 
     def _incomplete(self, count: int, error: OSError) -> MaildropError:
         """Say what an interrupted update means: what its journal holds will be completed."""
@@ -312,7 +270,7 @@ class Mbox:
             raise unusable(error, self._path, "reading") from error
         snapshot.digests = known.followed_by(made)
         snapshot.are_unique = snapshot.digests.are_unique()
-        if missing and snapshot.length - snapshot.starts[missing[0]] >= WORTH_OCTETS:
+        if missing and snapshot.length - snapshot.starts[missing[0]] >= mbox_index.WORTH_OCTETS:
             self._driver.memory.save(self._path, snapshot, self._identity)
 
     def _digest(self, snapshot: MboxSnapshot, index: int) -> bytes:
