@@ -20,7 +20,7 @@ from typing import TypeVar
 from tests.pop3.client import read_answer, read_line
 from tests.pop3.fakes import MESSAGES, PASSWORD, FakeMaildrop, Shell
 from tpop3d_py.contracts import Identity
-from tpop3d_py.maildrop import maildir_index, mbox_index, mbox_scan
+from tpop3d_py.maildrop import maildir_index, mbox_index, mbox_scan, mbox_snapshot
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.uidl import Style
 from tpop3d_py.maildrop.wire import to_wire
@@ -99,7 +99,7 @@ def mbox_index_file(octets: bytes) -> None:
     path.write_bytes(_signed(mbox_index._MAGIC, octets))
     snapshot = mbox_index.load(Files(), str(path), _USER, next(iter(Style)))
     if snapshot is not None:
-        columns = [getattr(snapshot, name) for name, _ in mbox_scan.COLUMNS]
+        columns = [getattr(snapshot, name) for name, _ in mbox_snapshot.COLUMNS]
         assert all(len(column) == len(snapshot) for column in columns)
         with contextlib.suppress(OSError, OverflowError):  # an offset that no file has
             _with_file(_SMALL_MBOX, lambda fd: mbox_scan.seems_to_fit(fd, snapshot))
@@ -133,7 +133,7 @@ def _finish(shell: Shell) -> None:
     assert all(body.closed for body in shell.maildrop.bodies)
 
 
-def _scanned(octets: bytes, block: int) -> mbox_scan.MboxSnapshot | None:
+def _scanned(octets: bytes, block: int) -> mbox_snapshot.MboxSnapshot | None:
     mbox_scan._BLOCK = block
     try:
         return _with_file(octets, lambda fd: mbox_scan.scan(fd, len(octets)))
@@ -152,13 +152,13 @@ def _with_file(octets: bytes, use: Callable[[int], T]) -> T:
         os.close(fd)
 
 
-def _columns(snapshot: mbox_scan.MboxSnapshot | None) -> object:
+def _columns(snapshot: mbox_snapshot.MboxSnapshot | None) -> object:
     if snapshot is None:
         return None
-    return [list(getattr(snapshot, name)) for name, _ in mbox_scan.COLUMNS]
+    return [list(getattr(snapshot, name)) for name, _ in mbox_snapshot.COLUMNS]
 
 
-def _check_columns(octets: bytes, snapshot: mbox_scan.MboxSnapshot) -> None:
+def _check_columns(octets: bytes, snapshot: mbox_snapshot.MboxSnapshot) -> None:
     at = snapshot.starts[0] if len(snapshot) else 0  # the first message may be hidden
     for index in range(len(snapshot)):
         assert snapshot.starts[index] == at, "a gap between messages"

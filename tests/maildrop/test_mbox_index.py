@@ -13,7 +13,8 @@ from tpop3d_py.maildrop import mbox as mbox_module
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.mbox import Mbox
 from tpop3d_py.maildrop.mbox_index import BESIDE, IndexPattern
-from tpop3d_py.maildrop.mbox_scan import MboxSnapshot, scan
+from tpop3d_py.maildrop.mbox_scan import scan
+from tpop3d_py.maildrop.mbox_snapshot import MboxSnapshot
 from tpop3d_py.maildrop.uidl import Style
 from tpop3d_py.maildrop.wire import to_wire
 
@@ -320,3 +321,17 @@ def test_bodies_through_a_grown_index(box: Path) -> None:
     drop = opened(box)
     assert bodies(drop) == [to_wire(message) for message in [*MESSAGES, mail(90)]]
     drop.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("starts", 1 << 63), ("ends", 5), ("heads", 60000), ("tails", 200)]
+)
+def test_a_forged_index_that_no_mailbox_can_have(box: Path, column: str, value: int) -> None:
+    found = look(box)
+    index = str(index_of(box))
+    forged = mbox_index.load(Files(), index, identity(), Style.STABLE)
+    assert forged is not None
+    getattr(forged, column)[3] = value
+    mbox_index.save(Files(), index, forged, identity(), Style.STABLE)
+    assert mbox_index.load(Files(), index, identity(), Style.STABLE) is None
+    assert look(box) == found

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.maildrop.kit import FROM, mail, mbox
 from tpop3d_py.maildrop import mbox_scan
-from tpop3d_py.maildrop.mbox_scan import MboxSnapshot, NotMboxError, scan
+from tpop3d_py.maildrop.mbox_scan import NotMboxError, scan
+from tpop3d_py.maildrop.mbox_snapshot import MboxSnapshot
 from tpop3d_py.maildrop.wire import wire_size
 
 

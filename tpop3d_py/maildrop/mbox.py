@@ -38,7 +38,8 @@ from tpop3d_py.maildrop.expunge import Mailbox, expunge, recover
 from tpop3d_py.maildrop.files import Files, beside, check_owned_file, read_all, unusable
 from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, FlockLock, Method, MtaLock
 from tpop3d_py.maildrop.mbox_memory import MboxMemory, MboxOptions
-from tpop3d_py.maildrop.mbox_scan import Mark, MboxSnapshot, NotMboxError, scan
+from tpop3d_py.maildrop.mbox_scan import NotMboxError, scan
+from tpop3d_py.maildrop.mbox_snapshot import Mark, MboxSnapshot
 from tpop3d_py.maildrop.reserve import Reserve
 from tpop3d_py.maildrop.session_lock import SessionLock
 from tpop3d_py.maildrop.uidl import Style, mbox_digest, mbox_uids, tpop3d_digest

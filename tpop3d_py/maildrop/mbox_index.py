@@ -19,13 +19,14 @@ import os
 import sys
 from array import array
 from dataclasses import dataclass
+from operator import add, sub
 from typing import ClassVar
 
 from tpop3d_py.contracts import Identity
 from tpop3d_py.maildrop.checked import CheckedReader, write_checked
 from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import Files, beside, give_to
-from tpop3d_py.maildrop.mbox_scan import COLUMNS, Mark, MboxSnapshot
+from tpop3d_py.maildrop.mbox_snapshot import COLUMNS, Mark, MboxSnapshot
 from tpop3d_py.maildrop.patterns import Place, read_parts
 from tpop3d_py.maildrop.uidl import Style
 from tpop3d_py.settings import Kind
@@ -140,6 +141,17 @@ def _read(reader: CheckedReader, style: Style) -> MboxSnapshot:
     ends = reader.column("I", facts[9] + 1)
     digests = Octets.joined(reader.octets(facts[10]), ends)
     reader.finish()
+    if not _is_possible(snapshot):
+        raise ValueError("no mailbox looks like that")
     if facts[8] == _STYLES.index(style) and len(digests):
         snapshot.digests, snapshot.are_unique = digests, bool(facts[11])
     return snapshot
+
+
+def _is_possible(snapshot: MboxSnapshot) -> bool:
+    """Tell whether messages follow one another within the file: an owner may have forged his own index."""
+    if not len(snapshot):
+        return True
+    starts, ends = snapshot.starts, snapshot.ends
+    contents = map(sub, map(sub, ends, starts), map(add, snapshot.heads, snapshot.tails))
+    return starts[1:] == ends[:-1] and ends[-1] == snapshot.length and min(contents) >= 0

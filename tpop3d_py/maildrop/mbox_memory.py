@@ -19,7 +19,8 @@ from tpop3d_py.maildrop import mbox_index
 from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.mbox_index import BESIDE, IndexPattern
-from tpop3d_py.maildrop.mbox_scan import Mark, MboxSnapshot, scan, seems_to_fit
+from tpop3d_py.maildrop.mbox_scan import scan, seems_to_fit
+from tpop3d_py.maildrop.mbox_snapshot import Mark, MboxSnapshot
 from tpop3d_py.maildrop.uidl import Style
 
 RACY_NS = 50_000_000
