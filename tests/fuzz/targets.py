@@ -101,7 +101,7 @@ def mbox_index_file(octets: bytes) -> None:
     if snapshot is not None:
         columns = [getattr(snapshot, name) for name, _ in mbox_snapshot.COLUMNS]
         assert all(len(column) == len(snapshot) for column in columns)
-        with contextlib.suppress(OSError, OverflowError):  # an offset that no file has
+        with contextlib.suppress(OSError):  # it may end behind the end of this mailbox
             _with_file(_SMALL_MBOX, lambda fd: mbox_scan.seems_to_fit(fd, snapshot))
 
 
