@@ -27,6 +27,7 @@ docs: $(VENV)/.ready-test  ## Write the generated pages anew
 
 bench: $(VENV)/.ready-test  ## Measure this machine (see docs/performance.md)
 	$(BIN)/python scripts/bench
+	$(BIN)/python scripts/bench-boxes
 
 clean:
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache demo dist

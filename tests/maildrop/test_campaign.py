@@ -7,7 +7,7 @@ from tests.maildrop.campaign import Tally, run
 
 def test_no_accident_loses_changes_or_doubles_a_message(tmp_path: Path) -> None:
     tally: Tally = run(tmp_path)
-    assert tally.bad == []
+    assert not tally.bad[:5]
     assert tally.kills >= 1_000
     assert tally.powers >= 2_000
     assert tally.errors >= 400
