@@ -67,7 +67,13 @@ def test_a_path_of_another_type_is_refused(spool: Path, name: str, kind: str) ->
     assert caught.value.reason is Reason.MAILBOX
 
 
-@pytest.mark.parametrize("path", ["box", "../box", "/x/../box", "/x\0y", "/" + "x" * 300])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("box", "../box", "/x/../box", "/x\0y", "/" + "x" * 300),
+        *("/", "//", "/srv/.", "/srv/./", "/srv//", "/srv/./../x", "/srv/.."),
+    ],
+)
 def test_a_path_that_is_not_plain_is_refused(path: str) -> None:
     with pytest.raises(MaildropError) as caught:
         opener().open(identity(mailbox=path))

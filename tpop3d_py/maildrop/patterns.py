@@ -84,7 +84,9 @@ class Pattern:
 
 def check_path(path: str) -> None:
     """Refuse a path that a driver gave and that we do not want to follow: `MaildropError`."""
-    if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
+    steps = path.removesuffix("/").split("/")
+    # A last step that is empty or "." is the domain's own folder, from a row whose name says nothing.
+    if not path.startswith("/") or "\0" in path or ".." in steps or steps[-1] in ("", "."):
         raise MaildropError(Reason.MAILBOX, f"mailbox path is not absolute and plain: {printable(path)}")
 
 
