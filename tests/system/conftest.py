@@ -31,6 +31,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report  # type: ignore[return-value]
 
 
+def pytest_sessionfinish() -> None:
+    """Stop what a fixture started and then failed before it could hand it over."""
+    for child in list(Child.all):
+        child.stop()
+
+
 @pytest.fixture(scope="session")
 def system() -> None:
     """Make sure that this machine can run system tests."""
