@@ -87,10 +87,7 @@ def maildir_index_file(octets: bytes) -> None:
     """An index of a maildir: whatever it holds, it is read or ignored."""
     path = _folder() / maildir_index.NAME
     path.write_bytes(_signed(maildir_index._MAGIC, octets))
-    try:
-        snapshot = maildir_index.load(Files(), str(path.parent), os.geteuid())
-    except IndexError:  # marks that do not fit the folders' names, in a forged file
-        return
+    snapshot = maildir_index.load(Files(), str(path.parent), os.geteuid())
     if snapshot is not None:
         assert len(snapshot.places) == len(snapshot.sizes) == len(snapshot.stored) == len(snapshot.mtimes)
         assert len(list(snapshot.places)) == len(snapshot.sizes)

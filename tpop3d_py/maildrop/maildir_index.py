@@ -101,6 +101,8 @@ def _read(reader: CheckedReader) -> Snapshot:
 
 def _signature(folders: bytes, marks: array[int]) -> Signature:
     names = folders.split(b"\0")[:-1]
+    if len(marks) != 5 * len(names):
+        raise ValueError("marks do not fit")
     rows = [marks[at : at + 5] for at in range(0, len(marks), 5)]
     return tuple(
         (name, (row[1], row[2], row[3], row[4]) if row[0] else None)
