@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.system.support.exim import Exim
-from tests.system.support.mariadb import PASSWORD, Mariadb
-from tests.system.support.pop3d import Pop3d, Shell, Telnet
+from tests.system.support.mariadb import Mariadb
+from tests.system.support.pop3d import Pop3d, Shell, Telnet, new_directory
 from tests.system.support.processes import free_port, program, wait_for
 from tests.system.support.site import StartExim
+from tests.system.support.small import make_certificate
 
 BODIES = (
     "test\r\n",
@@ -65,15 +66,7 @@ def _with_crlf(text: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def site(area: Path, mariadb: Mariadb, exim: StartExim, vmail: pwd.struct_passwd) -> Iterator[Provider]:
     folder = area / "clients"
-    folder.mkdir()
-    (folder / "password").write_text(f"{PASSWORD}\n")
-    (folder / "password").chmod(0o600)
-    url = mariadb.url("clients").replace(f":{PASSWORD.replace(':', '%3A')}@", "@").partition("?")[0]
-    (folder / "vmail.conf").write_text(
-        f"database-url: {url}\ndatabase-password-file: {folder}/password\nmail-root: {folder}/SERVERS\n"
-    )
-    shell = Shell(folder / "vmail.conf")
-    shell.run("vmail db init")
+    shell = new_directory(folder, mariadb, "clients")
     for domain in DOMAINS:
         shell.run(f"VE-domain add {domain}")
         for box, kind in BOXES:
@@ -82,33 +75,22 @@ def site(area: Path, mariadb: Mariadb, exim: StartExim, vmail: pwd.struct_passwd
     server = exim(
         lambda port: shell.run(f"vmail-gen-exim --standalone --port {port} --hostname mx.przyklad.pl")
     )
-    certificate = _certificate(folder)
+    make_certificate(folder)
     plain, tls = {domain: free_port() for domain in DOMAINS}, free_port()
     listeners = [f"127.0.0.1:{port}({domain})" for domain, port in plain.items()]
-    listeners.append(f"127.0.0.1:{tls}(klient1.pl);tls=immediate,{certificate}")
+    listeners.append(f"127.0.0.1:{tls}(klient1.pl);tls=immediate,{folder}/server.pem")
     config = folder / "tpop3d.conf"
     config.write_text(
         f"include: vmail.conf\nlisten-address: {' '.join(listeners)}\n"
         "append-domain: yes\nauth-directory-enable: yes\nrun-as: vmail\n"
     )
     pop3d = Pop3d(config, plain["klient1.pl"])
-    provider = Provider(shell, server, pop3d, folder / "SERVERS", plain, tls)
-    _fill(provider)
-    yield provider
-    pop3d.stop()
-
-
-def _certificate(folder: Path) -> Path:
-    path = folder / "server.pem"
-    subprocess.run(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {folder}/cert.pem".split(),
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(path.read_bytes() + (folder / "cert.pem").read_bytes())
-    path.chmod(0o600)
-    return path
+    try:
+        provider = Provider(shell, server, pop3d, folder / "SERVERS", plain, tls)
+        _fill(provider)
+        yield provider
+    finally:
+        pop3d.stop()
 
 
 def _fill(provider: Provider) -> None:

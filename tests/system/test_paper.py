@@ -18,7 +18,7 @@ import pytest
 
 from tests.system.support.exim import Exim
 from tests.system.support.mariadb import PASSWORD, USER, Mariadb
-from tests.system.support.pop3d import Pop3d, Shell, Telnet
+from tests.system.support.pop3d import Pop3d, Shell, Telnet, new_directory
 from tests.system.support.processes import free_port, wait_for
 from tests.system.support.site import StartExim
 from tpop3d_py import __version__
@@ -60,19 +60,9 @@ class Isp:
 @pytest.fixture(scope="module")
 def isp(area: Path, mariadb: Mariadb, exim: StartExim, vmail: pwd.struct_passwd) -> Iterator[Isp]:
     folder = area / "paper"
-    folder.mkdir()
-    (folder / "password").write_text(f"{PASSWORD}\n")
-    (folder / "password").chmod(0o640)
-    url = mariadb.url("virtualemail").replace(f":{PASSWORD.replace(':', '%3A')}@", "@").partition("?")[0]
-    (folder / "vmail.conf").write_text(
-        f"database-url: {url}\n"
-        f"database-password-file: {folder}/password\n"
-        f"mail-root: {folder}/SERVERS\n"
-        "default-unix-user: vmail\n"
-        "default-mailbox-type: bsd\n"
+    shell = new_directory(
+        folder, mariadb, "virtualemail", "default-unix-user: vmail\ndefault-mailbox-type: bsd\n"
     )
-    shell = Shell(folder / "vmail.conf")
-    shell.run("vmail db init")
     server = exim(
         lambda port: shell.run(f"vmail-gen-exim --standalone --port {port} --hostname mx.przyklad.pl")
     )

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sqlalchemy import URL, make_url
+
+from tests.system.support.mariadb import PASSWORD, Mariadb
 from tests.system.support.processes import Child
 
 BIN = Path(sys.executable).parent
@@ -71,6 +74,22 @@ class Telnet:
         """Hang up."""
         self._file.close()
         self._sock.close()
+
+
+def new_directory(folder: Path, mariadb: Mariadb, database: str, directives: str = "") -> Shell:
+    """Make a folder with a vmail.conf for a new database, with our tables in it; the mail root is SERVERS."""
+    folder.mkdir()
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    (folder / "password").chmod(0o640)
+    whole = make_url(mariadb.url(database))
+    url = URL.create(whole.drivername, whole.username, None, whole.host, whole.port, whole.database)
+    (folder / "vmail.conf").write_text(
+        f"database-url: {url}\ndatabase-password-file: {folder}/password\n"
+        f"mail-root: {folder}/SERVERS\n{directives}"
+    )
+    shell = Shell(folder / "vmail.conf")
+    shell.run("vmail db init")
+    return shell
 
 
 class Shell:
