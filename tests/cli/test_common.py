@@ -88,3 +88,11 @@ def test_a_database_that_is_down_is_one_line(bare: Shell) -> None:
         "vmail db status",
     ):
         assert "virtualemail at 127.0.0.1:1" in bare.refuses(line)
+
+
+@pytest.mark.parametrize("line", ["VE-domain -f {} list", "VE-domain list -f {}", "vmail db -f {} status"])
+def test_the_file_may_be_named_anywhere(bare: Shell, line: str) -> None:
+    missing = str(bare.folder / "missing.conf")
+    outcome = bare(line.format(missing))
+    assert outcome.code == 1
+    assert f"{missing}: No such file" in outcome.err

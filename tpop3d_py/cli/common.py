@@ -12,7 +12,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tpop3d_py import __version__
 from tpop3d_py.config import ConfigError, load
@@ -29,7 +29,18 @@ Action = Callable[[Directory, argparse.Namespace], None]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that complains in one printable line."""
+    """An argument parser that complains in one line, and takes ``-f FILE`` behind a subcommand too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Subcommands are made of this class as well; what they are not told they leave as it was.
+        self.add_argument(
+            "-f",
+            dest="config",
+            metavar="FILE",
+            default=argparse.SUPPRESS,
+            help=f"vmail.conf (else $VMAIL_CONFIG, else {DEFAULT_CONFIG})",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with the exit code for usage errors."""
@@ -45,9 +56,7 @@ def parser(program: str, description: str, epilog: str) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument(
-        "-f", dest="config", metavar="FILE", help=f"vmail.conf (else $VMAIL_CONFIG, else {DEFAULT_CONFIG})"
-    )
+    made.set_defaults(config=None)
     made.add_argument("--version", action="version", version=f"{program} (tpop3d_py) {__version__}")
     return made
 
