@@ -216,6 +216,8 @@ def mpop(site: SmallSite, folder: Path, security: str, login: tuple[str, str, st
         f"host 127.0.0.1\nport {ports[security]}\nuser {site.user(box)}\nauth {method}",
         f"passwordeval \"printf %s '{secret}'\"",
         f"delivery maildir {folder}",
+        # Each with its own, or all at once would make the same folder in the home directory.
+        f"uidls_file {folder}/{'-'.join(login)}.ids",
     ]
     if security == "plain":
         lines.append("tls off")

@@ -20,6 +20,8 @@ _WRITTEN = re.compile(
 )
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _BACKLOG = 4096
+#: Known without /etc/services, which a minimal system does not have.
+_SERVICES = {"pop3": 110, "pop3s": 995}
 _FORM = "ADDRESS[:PORT][(DOMAIN)][;tls=immediate|stls,CERT[,KEY]][;texts=NAME]"
 
 
@@ -92,7 +94,7 @@ def _parse_port(text: str, port: str | None, default: int) -> int:
         return default
     if not port.isdigit():
         try:
-            return socket.getservbyname(port, "tcp")
+            return _SERVICES.get(port) or socket.getservbyname(port, "tcp")
         except OSError:
             raise ValueError(f"{text!r}: {port!r} is not a service name") from None
     if not 1 <= int(port) <= 65535:
