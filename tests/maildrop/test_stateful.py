@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 from unittest import mock
@@ -41,17 +42,19 @@ CONTENT = st.lists(
 )
 
 
-class Box:
+class Box(ABC):
     """A mailbox of one format, as its MTA and its disk see it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "luser"
 
+    @abstractmethod
     def deliver(self, number: int, content: bytes) -> None:
-        raise NotImplementedError
+        """Deliver a message as an MTA does."""
 
+    @abstractmethod
     def driver(self, files: FaultyFiles) -> MboxDriver | MaildirDriver:
-        raise NotImplementedError
+        """Make the driver that opens it."""
 
 
 class MboxBox(Box):
