@@ -28,7 +28,7 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = _parser()
+    parser = make_parser()
     try:
         arguments = parser.parse_args(argv)
         server = _server(parser, arguments)
@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return common.guarded(parser.prog, lambda: _print(parser.prog, arguments, server))
 
 
-def _parser() -> common.Parser:
+def make_parser() -> common.Parser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     made = common.parser(
         "vmail-gen-exim",
         "Print what Exim 4.96 or newer needs to serve the domains of the SQL directory:\n"

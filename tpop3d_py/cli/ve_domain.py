@@ -23,10 +23,11 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return common.run(_parser(), argv)
+    return common.run(make_parser(), argv)
 
 
-def _parser() -> common.Parser:
+def make_parser() -> common.Parser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     made = common.parser("VE-domain", "Add, limit, show and delete virtual mail domains.", _EXAMPLES)
     commands = made.add_subparsers(metavar="COMMAND", required=True)
     add = commands.add_parser("add", help="add a domain and make its directory")

@@ -23,10 +23,11 @@ A forwarder beats a box of the same name.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return common.run(_parser(), argv)
+    return common.run(make_parser(), argv)
 
 
-def _parser() -> common.Parser:
+def make_parser() -> common.Parser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     made = common.parser("VE-forwarder", "Add, list and delete forwarders of a domain.", _EXAMPLES)
     commands = made.add_subparsers(metavar="COMMAND", required=True)
     add = commands.add_parser("add", help="forward mail to one or several addresses")

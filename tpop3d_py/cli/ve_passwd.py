@@ -31,10 +31,11 @@ _LONGEST_LINE = 4096
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return common.run(_parser(), argv)
+    return common.run(make_parser(), argv)
 
 
-def _parser() -> common.Parser:
+def make_parser() -> common.Parser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     made = common.parser("VE-passwd", "Set the password of a domain or of a box.", _EXAMPLES)
     made.add_argument("name", metavar="DOMAIN|USER@DOMAIN")
     made.add_argument("password", metavar="PASSWORD", nargs="?", help="'-' reads it from standard input")

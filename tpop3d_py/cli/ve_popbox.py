@@ -22,10 +22,11 @@ A new box takes mail at once; nobody can log in before VE-passwd has been run fo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return common.run(_parser(), argv)
+    return common.run(make_parser(), argv)
 
 
-def _parser() -> common.Parser:
+def make_parser() -> common.Parser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     made = common.parser("VE-popbox", "Add, list, show and delete POP3 boxes.", _EXAMPLES)
     commands = made.add_subparsers(metavar="COMMAND", required=True)
     add = commands.add_parser("add", help="add a box")

@@ -26,10 +26,11 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return common.run(_parser(), argv, answer_seconds=_MIGRATION_SECONDS)
+    return common.run(make_parser(), argv, answer_seconds=_MIGRATION_SECONDS)
 
 
-def _parser() -> common.Parser:
+def make_parser() -> common.Parser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     made = common.parser("vmail", "Administer the directory of virtual mail domains.", _EXAMPLES)
     areas = made.add_subparsers(metavar="COMMAND", required=True)
     db = areas.add_parser("db", help="create, upgrade and examine the tables")
