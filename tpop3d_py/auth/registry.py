@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tpop3d_py.auth.accounts import Account, Accounts, group_id
+from tpop3d_py.auth.breaker import Breaker
 from tpop3d_py.auth.chain import Chain, Driver
 from tpop3d_py.auth.drivers import directory, mysql
 from tpop3d_py.auth.drivers.directory import DirectoryDriverSettings
@@ -71,7 +72,7 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
     if settings.pam.enable:
         notices = ("auth-pam-enable: this version has no PAM driver; nobody logs in through PAM",)
     exchanges = Exchanges(Salts(_salt_key(settings)))
-    drivers = list(_drivers(settings, exchanges))
+    drivers = list(_drivers(settings, exchanges, log))
     if not drivers:
         raise NoDrivers("no authentication driver is on; set auth-directory-enable or auth-mysql-enable")
     groups = {settings.mysql.mail_group} if settings.mysql.enable else set()
@@ -103,15 +104,17 @@ def _salt_key(settings: AuthSettings) -> bytes:
     return hashlib.sha256("\0".join(("salts of SCRAM", *parts)).encode("utf-8", "replace")).digest()
 
 
-def _drivers(settings: AuthSettings, exchanges: Exchanges) -> Iterator[Driver]:
+def _drivers(settings: AuthSettings, exchanges: Exchanges, log: Log) -> Iterator[Driver]:
     accounts, fixed = Accounts(), own_account()
     if settings.mysql.enable:
         group = group_id(settings.mysql.mail_group) if settings.mysql.mail_group else None
         lookup = LoginLookup(engine_for(settings.mysql.url(), password=settings.mysql.password_octets()))
-        yield VirtualEmail(mysql.NAME, lookup, Owner(accounts, fixed, group), exchanges)
+        guarded = Breaker(lookup, mysql.NAME, log)
+        yield VirtualEmail(mysql.NAME, guarded, Owner(accounts, fixed, group), exchanges)
     if settings.directory_driver.enable:
         lookup = LoginLookup(make_engine(settings.directory))
-        yield VirtualEmail(directory.NAME, lookup, Owner(accounts, fixed), exchanges)
+        guarded = Breaker(lookup, directory.NAME, log)
+        yield VirtualEmail(directory.NAME, guarded, Owner(accounts, fixed), exchanges)
 
 
 def own_account() -> Account | None:

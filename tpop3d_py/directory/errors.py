@@ -19,6 +19,10 @@ class DirectoryUnavailable(DirectoryError):
     """The database cannot be reached, refused us, timed out, or is not set up."""
 
 
+class DirectoryDown(DirectoryUnavailable):
+    """The database is away, does not answer, or takes nobody in: asking again at once is no use."""
+
+
 class DirectoryInconsistent(DirectoryError):
     """Rows contradict each other, for example two boxes with one address."""
 

@@ -13,7 +13,8 @@ When things fail: an idle connection that the server has closed is opened again
 once, and so is a SQLite file that was replaced: a restored backup counts from its
 rename on, and a file that was taken away lets nobody in.  Everything else, a
 timeout above all, raises `DirectoryUnavailable` at once, and the next call starts
-afresh.  No row is None; two are `DirectoryInconsistent`.
+afresh; `DirectoryDown` if it is not this one query that the database cannot answer.  What a server that
+talks nonsense makes the library raise counts as that too.  No row is None; two are `DirectoryInconsistent`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from tpop3d_py.directory import statements
 from tpop3d_py.directory.engine import sqlite_file, unavailable
-from tpop3d_py.directory.errors import DirectoryInconsistent, DirectoryUnavailable
+from tpop3d_py.directory.errors import DirectoryDown, DirectoryInconsistent, DirectoryUnavailable
 from tpop3d_py.log import printable
 
 _LONGEST_NAME = 255
@@ -36,6 +37,11 @@ _CAPITALS = {ord(c): ord(c) + 32 for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 #: PyMySQL: "server has gone away" and "lost connection"; said of idle connections the server has closed.
 _GONE = (2006, 2013)
 _ILLEGAL_MIX_OF_COLLATIONS = 1267
+#: From here on, numbers are the client library's: no connection, or one that broke.
+_CLIENT_ERRORS = 2000
+#: What a server says that takes nobody in just now, or gets nothing done: too many connections, handshake,
+#: shutting down, too many errors from this host, network, limits of the account, lock wait, killed.
+_SERVER_IS_BUSY = frozenset({1040, 1042, 1043, 1053, 1129, *range(1158, 1162), 1203, 1205, 1226, 1317, 1969})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ class LoginLookup:
         """Find a box; capitals in either name are folded (ASCII only).
 
         Raises:
-            DirectoryUnavailable: the database cannot be asked.
+            DirectoryDown: the database is away.
+            DirectoryUnavailable: the database cannot answer this query.
             DirectoryInconsistent: there is more than one such box.
         """
         local_part, domain = local_part.translate(_CAPITALS), domain.translate(_CAPITALS)
@@ -101,11 +108,10 @@ class LoginLookup:
         return names if self._order is None else tuple(names[name] for name in self._order)
 
     def _ask(self, names: dict[str, str] | tuple[str, ...]) -> Any:
-        error_class = self._engine.dialect.loaded_dbapi.Error
         idle = self._connection is not None
         try:
             return self._execute(names)
-        except (SQLAlchemyError, error_class) as error:
+        except Exception as error:  # PyMySQL lets anything out when what it reads is no MySQL
             self.close()
             if _cannot_exist(error):
                 return ()
@@ -113,7 +119,7 @@ class LoginLookup:
                 raise self._unavailable(error) from error
         try:
             return self._execute(names)
-        except (SQLAlchemyError, error_class) as error:
+        except Exception as error:
             self.close()
             raise self._unavailable(error) from error
 
@@ -138,7 +144,16 @@ class LoginLookup:
         return connection
 
     def _unavailable(self, error: Exception) -> DirectoryUnavailable:
-        return unavailable(self._engine, error)
+        told = unavailable(self._engine, error)
+        return DirectoryDown(str(told)) if self._is_down(error) else told
+
+    def _is_down(self, error: Exception) -> bool:
+        """Tell whether a failure is the database's own, and not about what was asked."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(cause, self._engine.dialect.loaded_dbapi.Error):
+            return True
+        number = cause.args[0] if cause.args else None
+        return not isinstance(number, int) or number >= _CLIENT_ERRORS or number in _SERVER_IS_BUSY
 
 
 def _file_at(path: str) -> tuple[int, int] | None:
