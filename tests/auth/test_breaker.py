@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ class Lines(Log):
         super().__init__("test", to_stderr=False)
         self.lines: list[str] = []
 
-    def write(self, level: int, text: str) -> None:
+    def write(self, level: int, text: str, *_: Any) -> None:
         self.lines.append(text)
 
 
