@@ -8,9 +8,6 @@ from __future__ import annotations
 
 _NOT_YET = frozenset(
     {
-        "authcache-enable",
-        "authcache-entry-lifetime",
-        "authcache-use-client-host",
         "log-bad-passwords",
         "drac-server",
         "onlogin-child-wait",

@@ -15,7 +15,7 @@ def sample_file(title: str, groups: Sequence[type[Any]]) -> str:
     """Write a configuration file in which every directive stands as a comment with its default."""
     parts = [f"# {title}\n# Every directive is shown with its default; remove the # to change one.\n"]
     for group in groups:
-        parts.append(f"\n# --- {_heading(group)}\n")
+        parts.append(f"\n# --- {group_heading(group)}\n")
         parts += [_sample_entry(d) for d in declarations(group)]
     return "".join(parts)
 
@@ -30,7 +30,7 @@ def reference_page(title: str, introduction: str, groups: Sequence[type[Any]]) -
     """Write a Markdown page that describes every directive."""
     parts = [f"# {title}\n\n{introduction.strip()}\n"]
     for group in groups:
-        parts.append(f"\n## {_heading(group)}\n")
+        parts.append(f"\n## {group_heading(group)}\n")
         parts += [_reference_entry(d) for d in declarations(group)]
     return "".join(parts)
 
@@ -44,5 +44,6 @@ def _reference_entry(declaration: Declaration) -> str:
     )
 
 
-def _heading(group: type[Any]) -> str:
+def group_heading(group: type[Any]) -> str:
+    """Return the first sentence of a group's own description."""
     return (group.__doc__ or group.__name__).strip().splitlines()[0].rstrip(".")
