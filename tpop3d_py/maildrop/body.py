@@ -16,7 +16,9 @@ from tpop3d_py.contracts import BodyInterrupted, MaildropError, MessageGone, Rea
 from tpop3d_py.maildrop.files import Files, read_all
 from tpop3d_py.maildrop.wire import WireFilter
 
-_STEP = 64 * 1024  # stored octets per read; at most twice as many on the wire
+#: Stored octets per read; at most twice as many on the wire.  Half of it was measured 10 % slower, and what a
+#: client that stops reading costs is one such piece.
+_STEP = 128 * 1024
 
 
 class Source(Protocol):

@@ -20,6 +20,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from tpop3d_py import libc
 from tpop3d_py.contracts import Identity, Maildrop, MaildropError, Reason
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Cache
@@ -45,6 +46,7 @@ class Opener:
     """
 
     def __init__(self, settings: MaildropSettings, log: Log, files: Files | None = None) -> None:
+        libc.keep_heap()  # this process will read large messages
         self._settings = settings
         self._log = log
         self._files = files = files or Files()
