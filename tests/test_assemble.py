@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tpop3d_py import assemble
+from tpop3d_py.assemble.doors import profile_of
 from tpop3d_py.config import load
 from tpop3d_py.pop3 import CLASSIC, POLISH, POLITE, Profile
 from tpop3d_py.server.settings import ServerSettings
@@ -18,7 +19,7 @@ def profiles(folder: Path, text: str) -> list[Profile]:
     config = folder / "tpop3d.conf"
     config.write_text(text)
     conf = load(str(config), GROUPS)
-    return [assemble._profile_of(listener, conf) for listener in conf.get(ServerSettings).listen_address]
+    return [profile_of(listener, conf) for listener in conf.get(ServerSettings).listen_address]
 
 
 def test_nothing_said(tmp_path: Path) -> None:

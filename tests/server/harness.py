@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.scram import Salts
@@ -33,6 +34,7 @@ from tpop3d_py.server import authenticator, listeners
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.crew import Generation, Kind, Role
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
@@ -40,7 +42,8 @@ from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.sessionlog import Dialogue
-from tpop3d_py.server.supervisor import Role, Supervisor
+from tpop3d_py.server.slots import MOST, Slot
+from tpop3d_py.server.supervisor import Supervisor
 from tpop3d_py.server.transport import server_context
 from tpop3d_py.server.worker import Worker, WorkerPlan
 
@@ -157,23 +160,26 @@ def main(certificate: str, idle: float, login: float, most: int, strict: bool) -
     log = Log("harness", level="debug", to_stderr=True)
     doors = list(open_doors(certificate, strict))
     print(*(door.sock.getsockname()[1] for door in doors), flush=True)
-    link, board = AuthLink(2), Board(2)
+    link, board = AuthLink(2), Board(MOST)
     admission = Admission(open_maildrop, board, most, log)
     plan = WorkerPlan(
         doors, admission, board, Habits(Timeouts(idle, login), log, Dialogue(log)), 2 * most, 2, log
     )
 
-    def work(slot: int) -> None:
-        gate: Gate[Connection] = Gate(link.requests_out, link.answers_in[slot], slot, 1.0, log)
+    def work(n: int, slot: Slot) -> None:
+        gate: Gate[Connection] = Gate(link.requests_out, link.answers_in[n], n, 1.0, log)
         Worker(slot, gate, plan).run()
 
-    def mourn(slot: int) -> None:
-        board.clear(slot)
-        link.drain(slot)
+    def born(slot: Slot) -> None:
+        board.open(slot.number)
 
-    roles = [Role(f"worker {n}", lambda n=n: work(n), lambda n=n: mourn(n)) for n in (0, 1)]  # type: ignore[misc]
-    roles += [Role("authenticator", lambda: authenticator.serve(link, decide, 1.0, log))] * 2
-    return Supervisor(roles, log).run()
+    def mourn(n: int, slot: Slot) -> None:
+        board.clear(slot.number)
+        link.drain(n)
+
+    roles = [Role(f"worker {n}", partial(work, n), partial(mourn, n), Kind.WORKER, born) for n in (0, 1)]
+    roles += [Role("authenticator", lambda _slot: authenticator.serve(link, decide, 1.0, log))] * 2
+    return Supervisor(Generation(roles, log)).run()
 
 
 if __name__ == "__main__":

@@ -286,4 +286,4 @@ def test_signals_that_change_nothing(server: Harness) -> None:
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         server.process.send_signal(number)
     converse(server.connect())
-    wait_for(lambda: "SIGHUP: this version cannot reload" in server.log())
+    wait_for(lambda: "not reloaded: this program cannot read its settings again" in server.log())

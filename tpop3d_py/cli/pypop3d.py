@@ -51,13 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(sample_file("pypop3d configuration", groups), end="")
         return 0
     try:
+        path = os.path.abspath(options.file)  # it is read again when the working directory has changed
         conf = load(options.file, groups)
         if options.check:
             for line in assemble.check(conf):
                 print(f"pypop3d: warning: {line}", file=sys.stderr)
             print(f"pypop3d: {options.file}: no mistakes found")
             return 0
-        return assemble.serve(conf, assemble.Options(options.foreground, options.verbose, options.pid_file))
+        words = assemble.Options(options.foreground, options.verbose, options.pid_file)
+        return assemble.serve(conf, words, lambda: load(path, groups))
     except (ConfigError, assemble.StartError) as error:
         for line in str(error).splitlines():
             print(f"pypop3d: {line}", file=sys.stderr)

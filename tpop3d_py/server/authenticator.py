@@ -20,6 +20,7 @@ from collections.abc import Callable
 from tpop3d_py.contracts import Credentials, Decision
 from tpop3d_py.log import Log
 from tpop3d_py.server.authlink import PACKET, AuthLink, pack_answer, unpack_request
+from tpop3d_py.server.hearing import hear
 
 Decide = Callable[[Credentials], Decision]
 
@@ -34,6 +35,7 @@ def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
         log: for damaged packets.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    hear({signal.SIGUSR1: lambda _number, _frame: log.reopen()})
     while True:
         packet = link.requests_in.recv(PACKET)
         signal.setitimer(signal.ITIMER_REAL, deadline)

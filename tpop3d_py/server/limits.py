@@ -1,10 +1,10 @@
 """Counters that all workers see: how many clients there are, and how many are logged in.
 
-Each worker writes its own two cells of a shared, anonymous memory map; a total
+Each process writes its own two cells of a shared, anonymous memory map; a total
 is the sum over all.  No locks: a total may be a session old, which a limit can
 bear.  (The lock is for the threads of one worker: adding is not atomic in Python.)
 
-When things fail: the master zeroes the cells of a worker that died.
+When things fail: the master zeroes the cells of a process that died.
 """
 
 from __future__ import annotations
@@ -17,31 +17,45 @@ _KINDS = 2
 
 
 class Board:
-    """The shared counters; made by the master before it forks."""
+    """The shared counters; made by the master before it forks.
 
-    def __init__(self, workers: int) -> None:
-        self._map = mmap.mmap(-1, max(workers, 1) * _KINDS * _CELL)
-        self._cells = memoryview(self._map).cast("q")
+    Args:
+        rows: how many processes there may be at one time.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._map = mmap.mmap(-1, (max(rows, 1) * _KINDS + 1) * _CELL)
+        cells = memoryview(self._map).cast("q")
+        #: How many cells were ever used: what a total has to look at.
+        self._used, self._cells = cells[:1], cells[1:]
         self._lock = threading.Lock()
 
-    def connected(self, worker: int, change: int) -> None:
+    def open(self, row: int) -> None:
+        """Make room in the totals for a process; the master's."""
+        self._used[0] = max(self._used[0], (row + 1) * _KINDS)
+
+    def connected(self, row: int, change: int) -> None:
         """Count a connection that came (1) or went (-1)."""
         with self._lock:
-            self._cells[worker * _KINDS] += change
+            self._cells[row * _KINDS] += change
 
-    def logged_in(self, worker: int, change: int) -> None:
+    def logged_in(self, row: int, change: int) -> None:
         """Count a session that began (1) or ended (-1)."""
         with self._lock:
-            self._cells[worker * _KINDS + 1] += change
+            self._cells[row * _KINDS + 1] += change
 
     def connections(self) -> int:
         """How many connections there are in all workers."""
-        return sum(self._cells[0::_KINDS])
+        return sum(self._cells[0 : self._used[0] : _KINDS])
 
     def sessions(self) -> int:
         """How many of them are logged in."""
-        return sum(self._cells[1::_KINDS])
+        return sum(self._cells[1 : self._used[0] : _KINDS])
 
-    def clear(self, worker: int) -> None:
-        """Forget a worker that died."""
-        self._cells[worker * _KINDS] = self._cells[worker * _KINDS + 1] = 0
+    def connections_of(self, row: int) -> int:
+        """How many connections one process has."""
+        return self._cells[row * _KINDS]
+
+    def clear(self, row: int) -> None:
+        """Forget a process that died."""
+        self._cells[row * _KINDS] = self._cells[row * _KINDS + 1] = 0

@@ -124,38 +124,64 @@ def _parse_tls(text: str, tls: str | None) -> tuple[str, str, bool]:
     return files[0], files[-1], mode == "stls"
 
 
+def addresses_of(listener: Listener) -> list[tuple[int, tuple[str | int, ...]]]:
+    """Resolve a listener into address families and socket addresses.
+
+    Raises:
+        ListenError: the name does not resolve.
+    """
+    try:
+        found = socket.getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise ListenError(f"cannot listen on {listener}: {error.strerror or error}") from None
+    return [(family, (str(address[0]), *address[1:])) for family, _, _, _, address in found]
+
+
 def bind(listener: Listener, send_buffer: int = 0) -> socket.socket:
+    """Open a listening, non-blocking socket on the first address of a listener; see `bind_address`."""
+    family, address = addresses_of(listener)[0]
+    return bind_address(listener, family, address, send_buffer)
+
+
+def bind_address(
+    listener: Listener, family: int, address: tuple[str | int, ...], send_buffer: int = 0
+) -> socket.socket:
     """Open a listening, non-blocking socket.
 
     Args:
-        listener: the address.
+        listener: for messages.
+        family: of the address.
+        address: where to listen.
         send_buffer: octets that the kernel keeps for a client to read; 0: as many as it likes.
 
     Raises:
-        ListenError: the name does not resolve, or the address cannot be bound.
+        ListenError: the address cannot be bound.
     """
+    sock = None
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {listener}: {error.strerror or error}") from None
-    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Linux hands this to accepted sockets: the short last segment of a message must not wait for an ACK.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if send_buffer:  # inherited by accepted sockets, too
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        sock.setblocking(False)
+        set_up(sock, send_buffer)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:
-        sock.close()
+        if sock is not None:
+            sock.close()
         raise ListenError(f"cannot listen on {listener}: {error.strerror}") from None
     return sock
+
+
+def set_up(sock: socket.socket, send_buffer: int) -> None:
+    """Set what accepted sockets inherit, on a new listening socket and on one that is taken over."""
+    sock.setblocking(False)
+    # Linux hands this to accepted sockets: the short last segment of a message must not wait for an ACK.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if send_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
 
 
 def domain_of(listener: Listener) -> str:

@@ -1,12 +1,11 @@
-"""The master: starts processes, starts them again when they die, stops them.
+"""The master: obeys signals and the service manager, and keeps the crew complete.
 
-It has no threads and reads nothing that a client sent.  Signal handlers only
-put the number into a queue; the loop does the work.
+It has no threads and reads nothing that a client sent, so it may keep root for what only root can do:
+reading keys and binding ports again when the settings are read again.  Signal handlers only put the number
+into a queue; the loop does the work.
 
-When things fail: a process that dies is replaced at once, and after a second if
-it had not lived that long, so that a fault at start-up cannot eat the machine.
-One that cannot be made is tried again after a second.
-Listeners belong to the master and stay open whatever dies.
+When things fail: settings that cannot be read again leave everything as it is, and the log says why.
+Listeners belong to the master and stay open whatever dies; see `crew` for what dies.
 """
 
 from __future__ import annotations
@@ -16,179 +15,144 @@ import os
 import select
 import signal
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Callable
 
-from tpop3d_py.log import Log, one_line
-from tpop3d_py.server.privileges import die_with
+from tpop3d_py.log import one_line
+from tpop3d_py.server.crew import MASTERS, TEND, Crew, Generation
+from tpop3d_py.server.notify import Notifier
 
-#: Seconds a process must have lived to be replaced without waiting, and seconds to wait otherwise.
-_BACKOFF = 1.0
 #: Seconds that processes get to end by themselves before they are killed.
 _GRACE = 15.0
 _STOP = (signal.SIGTERM, signal.SIGINT)
-#: What administrators' scripts may send, and the ancestor ignored; every process of ours inherits that.
-_IGNORED = (signal.SIGUSR1, signal.SIGUSR2)
-_HANDLED = (*_STOP, signal.SIGCHLD, signal.SIGHUP)
+#: What administrators' scripts may send, and the ancestor ignored.
+_IGNORED = (signal.SIGUSR2,)
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A process to keep running.
+class NotReloaded(Exception):
+    """The settings could not be read again; the text, one or more lines, says why."""
 
-    Args:
-        name: for the log.
-        main: runs in the process; the process ends when it returns.
-        mourn: runs in the master when the process has died, before it is replaced.
-    """
 
-    name: str
-    main: Callable[[], None]
-    mourn: Callable[[], None] = lambda: None
+def _never() -> Generation:
+    raise NotReloaded("this program cannot read its settings again")
 
 
 class Supervisor:
-    """Keeps one process per role running until told to stop."""
+    """Keeps the processes of the present settings running until told to stop.
 
-    def __init__(self, roles: Sequence[Role], log: Log) -> None:
-        self._log = log
+    Args:
+        first: what to start with.
+        reload: reads the settings again; raises `NotReloaded`.
+        notifier: the way to the service manager.
+    """
+
+    def __init__(
+        self,
+        first: Generation,
+        reload: Callable[[], Generation] = _never,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self._crew = Crew(first)
+        self._reload = reload
+        self._notifier = notifier or Notifier()
         self._signals: deque[int] = deque()
-        self._living: dict[int, tuple[Role, float]] = {}
-        self._due: list[tuple[float, Role]] = [(0.0, role) for role in roles]
+        self._ring_out, self._ring_in = -1, -1
+        self._tend_at = time.monotonic() + TEND
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
-        bell, ring = os.pipe()
-        for fd in (bell, ring):
+        self._listen()
+        self._crew.start_due()
+        self._notifier.ready("serving")
+        stop = 0
+        while not stop:
+            self._wait()
+            stop = self._obey_signals()
+            if not stop:
+                self._crew.reap()
+                self._tend()
+                self._crew.start_due()
+        self._notifier.stopping()
+        self._stop_all()
+        self._crew.current.log.notice(f"net_loop: terminating on signal {stop}")
+        return 0
+
+    def _listen(self) -> None:
+        self._ring_out, self._ring_in = os.pipe()
+        for fd in (self._ring_out, self._ring_in):
             os.set_blocking(fd, False)
-        signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._ring_in, warn_on_full_buffer=False)
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
-        for number in _HANDLED:
+        for number in MASTERS:
             signal.signal(number, lambda received, _frame: self._signals.append(received))
-        while True:
-            self._start_due()
-            self._wait(bell)
-            stop = self._obey_signals()
-            if stop:
-                self._stop_all(bell)
-                self._log.notice(f"net_loop: terminating on signal {stop}")
-                return 0
 
-    def _start_due(self) -> None:
+    def _wait(self) -> None:
         now = time.monotonic()
-        waiting = []
-        for due, role in self._due:
-            if due > now:
-                waiting.append((due, role))
-                continue
-            try:
-                self._living[self._start(role)] = role, now
-            except OSError as error:  # a limit of processes or of memory is reached
-                self._log.error(f"{role.name}: cannot fork: {error.strerror}; trying again")
-                waiting.append((now + _BACKOFF, role))
-        self._due = waiting
+        times = [self._tend_at]
+        if (due := self._crew.next_due()) is not None:
+            times.append(due)
+        if self._notifier.interval:
+            times.append(now + self._notifier.interval)
+        self._sleep(max(0.0, min(times) - now))
+        if self._notifier.interval:
+            self._notifier.alive()
 
-    def _start(self, role: Role) -> int:
-        master = os.getpid()
-        # Held back until the child has left our handlers: they would put its signal into a copy of our queue.
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                self._become(role, master, held)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        return pid
-
-    def _become(self, role: Role, master: int, held: Iterable[int]) -> NoReturn:
-        """Be the new process until it ends."""
-        code = 1
-        try:
-            _leave_the_master(master)
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-            role.main()
-            code = 0
-        except Exception:
-            self._log.error(f"{role.name}: internal error: {one_line(traceback.format_exc())}")
-        finally:
-            os._exit(code)
-
-    def _wait(self, bell: int) -> None:
-        timeout = max(0.0, min((due for due, _ in self._due), default=3600.0) - time.monotonic())
+    def _sleep(self, most: float) -> None:
+        """Wait for a signal, but not for longer than some seconds."""
         with contextlib.suppress(InterruptedError):
-            select.select([bell], [], [], timeout if self._due else 3600.0)
-        _silence(bell)
+            select.select([self._ring_out], [], [], most)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._ring_out, 512):
+                pass
 
     def _obey_signals(self) -> int:
+        """Return the signal that ends us, or 0."""
+        again = False
         while self._signals:
             number = self._signals.popleft()
             if number in _STOP:
                 return number
-            if number == signal.SIGHUP:
-                self._log.warning(
-                    "SIGHUP: this version cannot reload; restart it to read the configuration again"
-                )
-        self._reap()
+            if number == signal.SIGUSR1:
+                self._crew.current.log.reopen()
+                self._crew.signal_all(number)
+            again |= number == signal.SIGHUP
+        if again:
+            self._read_again("on signal 1")
         return 0
 
-    def _reap(self) -> None:
-        for pid, status in _ended():
-            role, started = self._living.pop(pid, (None, 0.0))
-            if role is None:
-                continue
-            now = time.monotonic()
-            soon = now - started < _BACKOFF
-            self._log.error(f"{role.name} (pid {pid}) {_describe(status)}; starting another")
-            role.mourn()
-            self._due.append((now + _BACKOFF if soon else now, role))
+    def _tend(self) -> None:
+        now = time.monotonic()
+        if now < self._tend_at:
+            return
+        self._tend_at = now + TEND
+        self._crew.tend()
+        if self._crew.current.outdated():
+            self._read_again("because files have changed")
 
-    def _stop_all(self, bell: int) -> None:
-        self._signal_all(signal.SIGTERM)
+    def _read_again(self, why: str) -> None:
+        """Put new settings in force, or keep what there is."""
+        log = self._crew.current.log
+        self._notifier.reloading()
+        try:
+            newer = self._reload()
+        except NotReloaded as error:
+            for line in str(error).splitlines():
+                log.error(f"not reloaded: {line}")
+            log.error("the settings could not be read again; those from before stay in force")
+            self._notifier.ready("serving with old settings; see the log")
+        except Exception as error:  # a fault of ours must not take the service down
+            log.error(f"not reloaded: internal error: {one_line(repr(error))}")
+            self._notifier.ready("serving with old settings; see the log")
+        else:
+            self._crew.relieve(newer)
+            newer.log.notice(f"net_loop: restarting {why}")
+            self._notifier.ready("serving")
+
+    def _stop_all(self) -> None:
+        self._crew.signal_all(signal.SIGTERM)
         end = time.monotonic() + _GRACE
-        while self._living and time.monotonic() < end:
-            select.select([bell], [], [], 0.1)
-            _silence(bell)
-            for pid, _ in _ended():
-                self._living.pop(pid, None)
-        self._signal_all(signal.SIGKILL)
-
-    def _signal_all(self, number: int) -> None:
-        for pid in self._living:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-
-def _leave_the_master(master: int) -> None:
-    """Undo in a new process what only the master needs."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the master passes it on
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    die_with(master)
-
-
-def _silence(bell: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while os.read(bell, 512):
-            pass
-
-
-def _ended() -> list[tuple[int, int]]:
-    found = []
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            found.append((pid, status))
-    return found
-
-
-def _describe(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"died of signal {-code}" if code < 0 else f"ended with code {code}"
+        while self._crew and time.monotonic() < end:
+            self._sleep(0.1)
+            self._crew.bury_all()
+        self._crew.signal_all(signal.SIGKILL)

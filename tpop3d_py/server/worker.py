@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import threading
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from signal import SIGTERM, SIGUSR1, SIGUSR2
 
 from tpop3d_py.contracts import Challenge, Decision, Refusal, Verdict
 from tpop3d_py.log import Log, one_line
@@ -31,8 +31,10 @@ from tpop3d_py.server.connection import Connection, Next
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.hearing import hear
 from tpop3d_py.server.limits import Board
 from tpop3d_py.server.sessionlog import SessionLog
+from tpop3d_py.server.slots import Slot
 
 #: Seconds between two looks at the clock.
 _TICK = 0.25
@@ -72,13 +74,14 @@ class Worker:
     """One process that serves connections.
 
     Args:
-        slot: number of this worker, for the shared counters.
+        slot: the place of this process: its row of the shared counters, its channel, its heartbeat.
         gate: the way to the authentication processes.
         plan: everything else.
     """
 
-    def __init__(self, slot: int, gate: Gate[Connection], plan: WorkerPlan) -> None:
-        self._slot = slot
+    def __init__(self, slot: Slot, gate: Gate[Connection], plan: WorkerPlan) -> None:
+        self._place = slot
+        self._slot = slot.number
         self._gate = gate
         self._plan = plan
         self._doors = {door.sock.fileno(): door for door in plan.doors}
@@ -90,11 +93,13 @@ class Worker:
         self._delayed: dict[int, Connection] = {}
         self._answers = gate.answers.fileno()
         self._stopping = False
+        self._draining = False
+        self._left: list[Door] = []
         self._bell_in, self._bell_out = os.pipe()
 
     def run(self) -> None:
-        """Serve until SIGTERM; returns when commits under way are done."""
-        signal.signal(signal.SIGTERM, self._on_stop)
+        """Serve until SIGTERM, or after SIGUSR2 until nobody is left; commits under way are done then."""
+        hear({SIGTERM: self._on_stop, SIGUSR1: self._on_rotate, SIGUSR2: self._on_drain})
         for fd in self._doors:
             # Exclusive: one worker wakes up for one connection, not all of them.
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
@@ -105,7 +110,10 @@ class Worker:
             thread.start()
         while not self._stopping:
             time.sleep(_TICK)
+            self._place.beat()
             try:
+                if self._draining:
+                    self._drain()
                 self._keep_time(time.monotonic())
             except Exception:
                 self._log.error(f"internal error: {one_line(traceback.format_exc())}")
@@ -113,6 +121,25 @@ class Worker:
 
     def _on_stop(self, _number: int, _frame: object) -> None:
         self._stopping = True  # and nothing else: a handler may interrupt anything
+
+    def _on_rotate(self, _number: int, _frame: object) -> None:
+        self._log.reopen()
+
+    def _on_drain(self, _number: int, _frame: object) -> None:
+        self._draining = True
+
+    def _drain(self) -> None:
+        """Leave the listeners to the processes of newer settings, and end with the last client."""
+        if self._doors:
+            self._left, self._doors = list(self._doors.values()), {}
+            for door in self._left:
+                self._epoll.unregister(door.sock)
+        elif self._left:  # a tick later: no thread is accepting any more
+            for door in self._left:
+                door.sock.close()  # an address that nobody serves any more must not take connections
+            self._left = []
+        elif not self._board.connections_of(self._slot):
+            self._stopping = True
 
     # --- session threads ---------------------------------------------------
 
@@ -136,8 +163,8 @@ class Worker:
                 )
                 waits = Next.CLOSE
             self._put(conn, waits)
-        elif fd in self._doors:
-            self._let_in(self._doors[fd])
+        elif (door := self._doors.get(fd)) is not None:
+            self._let_in(door)
         elif fd == self._answers:
             self._pass_answer()
 

@@ -1,0 +1,105 @@
+"""The life of the daemon: check, start, serve, read the settings again, stop.
+
+When things fail: `StartError` with one line (or several) for the operator, before anything has been served;
+after that the log.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from tpop3d_py import __version__
+from tpop3d_py.assemble.doors import tls_of
+from tpop3d_py.assemble.groups import Options, StartError, auth_settings
+from tpop3d_py.assemble.processes import Lasting, make_generation
+from tpop3d_py.auth import passwords
+from tpop3d_py.auth.registry import NoDrivers, assemble_chain
+from tpop3d_py.auth.tokens import TokenCheckError
+from tpop3d_py.config import ConfigError, Configuration
+from tpop3d_py.directory.errors import DirectoryError
+from tpop3d_py.log import Log
+from tpop3d_py.server import privileges
+from tpop3d_py.server.crew import Generation
+from tpop3d_py.server.notify import Notifier
+from tpop3d_py.server.pidfile import PidFile, PidFileError
+from tpop3d_py.server.settings import LogSettings, ServerSettings
+from tpop3d_py.server.supervisor import NotReloaded, Supervisor
+
+
+def serve(conf: Configuration, options: Options, read: Callable[[], Configuration]) -> int:
+    """Run the POP3 daemon until it is told to stop; return the exit code.
+
+    Args:
+        conf: the settings to start with.
+        options: the command line.
+        read: reads the settings again; raises `ConfigError`.
+
+    Raises:
+        StartError: it cannot start.
+    """
+    notifier = Notifier()
+    pid_file = _claim(options.pid_file)
+    try:
+        lasting = Lasting()
+        first = make_generation(conf, options, lasting)
+        passwords.burn_time(b"")  # loads what every process would load for itself later
+        if not (options.foreground or conf.get(LogSettings).no_detach):
+            detach()
+            notifier.moved(os.getpid())
+        if pid_file is not None:
+            pid_file.write(os.getpid())
+        first.log.notice(f"net_loop: pypop3d version {__version__} successfully started")
+
+        def again() -> Generation:
+            try:
+                return make_generation(read(), options, lasting)
+            except (ConfigError, StartError) as error:
+                raise NotReloaded(str(error)) from None
+
+        return Supervisor(first, again, notifier).run()
+    finally:
+        if pid_file is not None:
+            pid_file.remove()
+
+
+def _claim(path: str) -> PidFile | None:
+    try:
+        return PidFile(path) if path else None
+    except PidFileError as error:
+        raise StartError(str(error)) from None
+
+
+def check(conf: Configuration) -> list[str]:
+    """Look for what would keep the server from starting, without binding or connecting; return warnings.
+
+    Raises:
+        StartError: it would not start.
+    """
+    server = conf.get(ServerSettings)
+    try:
+        privileges.check_account(server.run_as)
+        authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
+        for listener in server.listen_address:
+            tls_of(listener)
+    except (NoDrivers, TokenCheckError, DirectoryError, privileges.PrivilegeError) as error:
+        raise StartError(str(error)) from None
+    except KeyError as error:
+        raise StartError(str(error.args[0])) from None
+    return [*conf.warnings, *authentication.notices]
+
+
+def detach() -> None:
+    """Leave the terminal: the shell sees success, because everything that can fail at start has not."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.chdir("/")  # or the file system we were started in could not be unmounted
+    sys.stdout.flush()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)

@@ -1,0 +1,171 @@
+"""From one reading of the settings to the processes that obey it.
+
+When things fail: `StartError` with what is wrong; nothing has been started then, and of the listening sockets
+those that were open stay as they were.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from tpop3d_py.assemble.doors import open_doors
+from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
+from tpop3d_py.auth.registry import Authentication, NoDrivers, assemble_chain
+from tpop3d_py.auth.tokens import TokenCheckError
+from tpop3d_py.config import Configuration
+from tpop3d_py.directory.engine import DirectorySettings
+from tpop3d_py.directory.errors import DirectoryError
+from tpop3d_py.log import Log
+from tpop3d_py.maildrop.opener import MaildropSettings, Opener
+from tpop3d_py.server import authenticator, privileges
+from tpop3d_py.server.admission import Admission
+from tpop3d_py.server.authlink import AuthLink
+from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.crew import Generation, Kind, Role
+from tpop3d_py.server.door import Door
+from tpop3d_py.server.gate import Gate
+from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.limits import Board
+from tpop3d_py.server.listeners import ListenError
+from tpop3d_py.server.patience import Timeouts
+from tpop3d_py.server.sessionlog import Dialogue
+from tpop3d_py.server.settings import LogSettings, ServerSettings
+from tpop3d_py.server.slots import MOST, Slot
+from tpop3d_py.server.sockets import Sockets, handed_over
+from tpop3d_py.server.worker import Worker, WorkerPlan
+
+#: Seconds that helpers serve longer than the last login of their generation can take.
+_MARGIN = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What belongs to the master and outlives every reading of the settings."""
+
+    sockets: Sockets = field(default_factory=lambda: Sockets(handed_over()))
+    board: Board = field(default_factory=lambda: Board(MOST))
+
+
+def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> Generation:
+    """Open what the settings ask for and plan the processes; the listeners are in force when this returns.
+
+    Raises:
+        StartError: the settings cannot be obeyed.
+    """
+    log = make_log(conf.get(LogSettings), options)
+    for warning in conf.warnings:
+        log.warning(warning)
+    server = conf.get(ServerSettings)
+    try:
+        privileges.check_account(server.run_as)
+        authentication = assemble_chain(auth_settings(conf), log)
+        with lasting.sockets.claiming() as claims:
+            doors = open_doors(conf, claims)
+            claims.keep()
+    except (
+        NoDrivers,
+        TokenCheckError,
+        ListenError,
+        DirectoryError,
+        privileges.PrivilegeError,
+    ) as error:
+        raise StartError(str(error)) from None
+    except KeyError as error:
+        raise StartError(str(error.args[0])) from None
+    _ask_for_descriptors(server, log)
+    _announce(doors, conf, authentication, log)
+    plant = _Plant(conf, options, lasting, doors, authentication, log)
+    gc.collect()
+    gc.freeze()  # what was loaded so far is shared by all processes and never garbage
+    return Generation(plant.roles(), log, server.login_timeout_seconds + server.auth_timeout + _MARGIN)
+
+
+def _ask_for_descriptors(server: ServerSettings, log: Log) -> None:
+    # A connection and two files for each session, and twice as many connections that wait.
+    wanted = 5 * server.max_children + 100
+    if (limit := privileges.raise_descriptor_limit(wanted)) < wanted:
+        log.warning(
+            f"open files are limited to {limit}; max-children needs {wanted} (ulimit -n, LimitNOFILE=)"
+        )
+
+
+def _announce(doors: Sequence[Door], conf: Configuration, authentication: Authentication, log: Log) -> None:
+    """Write the paper's start-up lines."""
+    for door in doors:
+        host, port = door.sock.getsockname()[:2]
+        mode = "stls" if door.stls else "immediate"
+        tls = f"; TLS mode {mode}" if door.tls is not None else ""
+        log.notice(f"listening on address {host}, port {port}, domain {door.domain}{tls}")
+    for notice in authentication.notices:
+        log.warning(notice)
+    log.notice(f"{authentication.drivers} authentication drivers successfully loaded")
+
+
+class _Plant:
+    """The processes of one reading."""
+
+    def __init__(
+        self,
+        conf: Configuration,
+        options: Options,
+        lasting: Lasting,
+        doors: Sequence[Door],
+        authentication: Authentication,
+        log: Log,
+    ) -> None:
+        server = conf.get(ServerSettings)
+        self._server = server
+        self._lasting = lasting
+        self._doors = doors
+        self._authentication = authentication
+        self._log = log
+        self._mail_root = conf.get(DirectorySettings).mail_root
+        self._link = AuthLink(server.worker_count)
+        self._opener = Opener(conf.get(MaildropSettings), log)
+        trace = Dialogue(log) if options.verbose else None
+        habits = Habits(Timeouts(server.timeout_seconds, server.login_timeout_seconds), log, trace)
+        admission = Admission(self._opener.open, lasting.board, server.max_children, log)
+        self._plan = WorkerPlan(
+            doors, admission, lasting.board, habits, 2 * server.max_children, server.threads, log
+        )
+
+    def roles(self) -> list[Role]:
+        """All processes, in the order they are to be started in."""
+        helpers = range(self._server.authenticator_count)
+        return [Role(f"authenticator {n}", self._authenticate) for n in helpers] + [
+            Role(f"worker {n}", partial(self._work, n), partial(self._mourn, n), Kind.WORKER, self._expect)
+            for n in range(self._server.worker_count)
+        ]
+
+    def _expect(self, slot: Slot) -> None:
+        self._lasting.board.open(slot.number)
+
+    def _mourn(self, number: int, slot: Slot) -> None:
+        self._lasting.board.clear(slot.number)
+        self._link.drain(number)
+
+    def _work(self, number: int, slot: Slot) -> None:
+        self._drop()
+        self._opener.set_aside(self._mail_root)
+        link = self._link
+        gate: Gate[Connection] = Gate(
+            link.requests_out, link.answers_in[number], number, self._server.auth_timeout, self._log
+        )
+        Worker(slot, gate, self._plan).run()
+
+    def _authenticate(self, _slot: Slot) -> None:
+        self._lasting.sockets.close_all()
+        self._drop()
+        authenticator.serve(
+            self._link, self._authentication.chain.decide, self._server.auth_timeout, self._log
+        )
+
+    def _drop(self) -> None:
+        """Give root up; after that the kernel has to be told again whose death ends us."""
+        master = os.getppid()
+        privileges.drop_for_good(self._server.run_as, self._authentication.groups)
+        privileges.die_with(master)
