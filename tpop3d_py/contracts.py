@@ -147,12 +147,14 @@ class Decision:
         identity: set if and only if the verdict is GRANTED.
         detail: one line for the log.
         challenge: SCRAM only: the server's first message with CONTINUE, its final one with GRANTED.
+        cached: it was remembered from an earlier login; no driver was asked.
     """
 
     verdict: Verdict
     identity: Identity | None = None
     detail: str = ""
     challenge: bytes = b""
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,25 @@ class TokenCheck(Protocol):
             user: the name that the client wants to be; the token must have been issued to that user.
             token: as the client sent it, 1 octet or more of the b64token syntax.
         """
+
+
+class LoginMemory(Protocol):
+    """Remembers decisions about logins; lives in the workers."""
+
+    def recall(self, credentials: Credentials) -> Decision | None:
+        """Return what is known of a login; None if it has to be checked."""
+
+    def learn(self, credentials: Credentials, decision: Decision, asked: float) -> None:
+        """Remember a decision, if it is of a kind that is remembered.
+
+        Args:
+            credentials: what was checked.
+            decision: what came out.
+            asked: CLOCK_MONOTONIC seconds when the check was asked for.
+        """
+
+    def forget(self, user: str) -> None:
+        """Drop what is known of an account, named as logs name it, and checks of it that are under way."""
 
 
 class MaildropError(Exception):

@@ -69,3 +69,49 @@ def test_more_requests_than_the_socket_holds_are_sent_later() -> None:
         link.answers_out[0].send(pack_answer(request.number, REFUSED))
         assert door.take() == (request.credentials.user, REFUSED)
     assert seen == names
+
+
+class Memory:
+    """Knows one name, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Decision]] = []
+        self.forgotten: list[str] = []
+
+    def recall(self, credentials: Credentials) -> Decision | None:
+        return REFUSED if credentials.user == "known" else None
+
+    def learn(self, credentials: Credentials, decision: Decision, asked: float) -> None:
+        self.told.append((credentials.user, decision))
+
+    def forget(self, user: str) -> None:
+        self.forgotten.append(user)
+
+
+def test_what_the_memory_knows_is_not_asked_and_what_was_asked_is_told_to_it() -> None:
+    link, memory = AuthLink(1), Memory()
+    door: Gate[str] = Gate(
+        link.requests_out, link.answers_in[0], 0, 5.0, Log("test", to_stderr=False), memory
+    )
+    assert door.submit("a", credentials("known")) is REFUSED
+    assert door.submit("b", credentials("new")) is None
+    request = unpack_request(link.requests_in.recv(PACKET))
+    assert request.credentials.user == "new"
+    link.answers_out[0].send(pack_answer(request.number, REFUSED))
+    assert door.take() == ("b", REFUSED)
+    assert memory.told == [("new", REFUSED)]
+    door.forget("new")
+    assert memory.forgotten == ["new"]
+
+
+def test_what_came_too_late_is_not_told_to_the_memory() -> None:
+    link, memory = AuthLink(1), Memory()
+    door: Gate[str] = Gate(
+        link.requests_out, link.answers_in[0], 0, 5.0, Log("test", to_stderr=False), memory
+    )
+    door.submit("a", credentials("a"))
+    number = unpack_request(link.requests_in.recv(PACKET)).number
+    assert len(list(door.expired(time.monotonic() + 6))) == 1
+    link.answers_out[0].send(pack_answer(number, REFUSED))
+    assert door.take() is None
+    assert memory.told == []

@@ -1,4 +1,7 @@
-"""A worker's side of password checking: who waits for which answer.
+"""A worker's side of password checking: who waits for which answer, and who need not wait.
+
+A login that the memory knows is answered at once; any other goes to an authentication process, and what
+that says is offered to the memory.
 
 When things fail: nothing is raised.  An answer that does not come in time, and a
 request that cannot be sent, end as `Verdict.UNAVAILABLE`.
@@ -11,9 +14,9 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from tpop3d_py.contracts import Credentials, Decision, Verdict
+from tpop3d_py.contracts import Credentials, Decision, LoginMemory, Verdict
 from tpop3d_py.log import Log
 from tpop3d_py.server.authlink import PACKET, Request, pack_request, unpack_answer
 
@@ -21,33 +24,65 @@ Waiter = TypeVar("Waiter")
 _TOO_LATE = Decision(Verdict.UNAVAILABLE, detail="no answer from authentication in time")
 
 
+class _Asked(NamedTuple, Generic[Waiter]):
+    waiter: Waiter
+    credentials: Credentials
+    at: float
+
+
 class Gate(Generic[Waiter]):
     """Sends logins to the authentication processes and matches the answers.
+
+    Args:
+        requests: where requests go.
+        answers: where answers come from.
+        worker: the slot that the answers are for.
+        timeout: seconds to wait for an answer.
+        log: for what is damaged or cannot be sent.
+        memory: what is known without asking; None if every login is checked.
 
     Threads may call all methods at once: a waiter leaves the table by one `dict.pop`, so it is handed out
     once.
     """
 
     def __init__(
-        self, requests: socket.socket, answers: socket.socket, worker: int, timeout: float, log: Log
+        self,
+        requests: socket.socket,
+        answers: socket.socket,
+        worker: int,
+        timeout: float,
+        log: Log,
+        memory: LoginMemory | None = None,
     ) -> None:
         self.answers = answers
         self._requests = requests
         self._worker = worker
         self._timeout = timeout
         self._log = log
+        self._memory = memory
         self._numbers = itertools.count(time.monotonic_ns())
-        self._waiting: dict[int, tuple[Waiter, float]] = {}
+        self._waiting: dict[int, _Asked[Waiter]] = {}
         self._unsent: deque[bytes] = deque()
 
-    def submit(self, waiter: Waiter, credentials: Credentials) -> None:
-        """Send a login to be checked; `waiter` comes back from `take` or `expired`."""
-        number = next(self._numbers)
-        deadline = time.monotonic() + self._timeout
-        packet = pack_request(Request(number, self._worker, int(deadline * 1000), credentials))
-        self._waiting[number] = waiter, deadline
+    def submit(self, waiter: Waiter, credentials: Credentials) -> Decision | None:
+        """Return what is known of a login, or send it to be checked and return None.
+
+        Then `waiter` comes back from `take` or `expired`.
+        """
+        if self._memory is not None and (known := self._memory.recall(credentials)) is not None:
+            return known
+        number, now = next(self._numbers), time.monotonic()
+        expires = int((now + self._timeout) * 1000)
+        packet = pack_request(Request(number, self._worker, expires, credentials))
+        self._waiting[number] = _Asked(waiter, credentials, now)
         self._unsent.append(packet)
         self._send()
+        return None
+
+    def forget(self, user: str) -> None:
+        """Have an account's next login checked, whatever is remembered; `user` as logs have it."""
+        if self._memory is not None:
+            self._memory.forget(user)
 
     def take(self) -> tuple[Waiter, Decision] | None:
         """Read one answer and return who waits for it; None if it is nobody, or if there is no answer."""
@@ -60,15 +95,19 @@ class Gate(Generic[Waiter]):
             return None
         if self._unsent:
             self._send()
-        waiting = self._waiting.pop(number, None)
-        return None if waiting is None else (waiting[0], decision)
+        asked = self._waiting.pop(number, None)
+        if asked is None:
+            return None
+        if self._memory is not None:
+            self._memory.learn(asked.credentials, decision, asked.at)
+        return asked.waiter, decision
 
     def expired(self, now: float) -> Iterator[tuple[Waiter, Decision]]:
         """Yield those who have waited too long."""
         self._send()
-        for number, (_, deadline) in list(self._waiting.items()):
-            if deadline <= now and (waiting := self._waiting.pop(number, None)):
-                yield waiting[0], _TOO_LATE
+        for number, asked in list(self._waiting.items()):
+            if asked.at + self._timeout <= now and (late := self._waiting.pop(number, None)):
+                yield late.waiter, _TOO_LATE
 
     def _send(self) -> None:
         """Send what the socket takes; the rest follows when an answer has made room."""
