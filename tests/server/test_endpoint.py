@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tpop3d_py.server import endpoint
 from tpop3d_py.server.endpoint import end_point
@@ -76,14 +73,3 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
         assert end_point(str(path)) == b""
     with pytest.raises(FileNotFoundError):
         end_point(str(tmp_path / "none.pem"))
-
-
-DER = made(EC, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(at=st.integers(0, len(DER) - 1), octet=st.integers(0, 255), keep=st.integers(0, len(DER)))
-def test_no_damage_raises_anything_but_what_is_caught(at: int, octet: int, keep: int) -> None:
-    damaged = (DER[:at] + bytes([octet]) + DER[at + 1 :])[:keep]
-    with contextlib.suppress(ValueError, IndexError):
-        endpoint._signature_algorithm(damaged)

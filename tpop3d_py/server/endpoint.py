@@ -4,8 +4,6 @@ The octets are a hash of the certificate: of its signature's hash function, exce
 MD5 and SHA-1 become SHA-256.  A signature with another kind of hash, or none (Ed25519),
 has no end point by the RFC; SCRAM-SHA-256-PLUS is then not offered.
 
-Only as much of DER (X.690) is read here as leads to the signature's algorithm.
-
 When things fail: no octets, for a certificate that has no end point.
 """
 
@@ -15,9 +13,9 @@ import hashlib
 import re
 import ssl
 
+from tpop3d_py.server.der import signature_algorithm
+
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_SEQUENCE = 0x30
-_OBJECT_ID = 0x06
 
 
 def _oid(*numbers: int) -> bytes:
@@ -58,27 +56,16 @@ def end_point(path: str) -> bytes:
     if found is None:
         return b""
     try:
-        der = ssl.PEM_cert_to_DER_cert(found[0])
-        algorithm = _HASHES.get(_signature_algorithm(der))
-    except (ValueError, IndexError):
+        return end_point_of(ssl.PEM_cert_to_DER_cert(found[0]))
+    except ValueError:
         return b""
+
+
+def end_point_of(der: bytes) -> bytes:
+    """Return the end point of a certificate; no octets if it has none.
+
+    Raises:
+        ValueError: it is no certificate.
+    """
+    algorithm = _HASHES.get(signature_algorithm(der))
     return hashlib.new(algorithm, der).digest() if algorithm else b""
-
-
-def _signature_algorithm(der: bytes) -> bytes:
-    """Find the object identifier in ``SEQUENCE { tbsCertificate, SEQUENCE { algorithm, ... }, ... }``."""
-    certificate, _ = _element(der, _SEQUENCE)
-    _, rest = _element(certificate, _SEQUENCE)
-    identifier, _ = _element(rest, _SEQUENCE)
-    return _element(identifier, _OBJECT_ID)[0]
-
-
-def _element(der: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Split an element off: its contents, and what follows it."""
-    if der[0] != tag:
-        raise ValueError("not the element that was expected")
-    start, length = 2, der[1]
-    if length & 0x80:
-        start += length & 0x7F
-        length = int.from_bytes(der[2:start], "big")
-    return der[start : start + length], der[start + length :]
