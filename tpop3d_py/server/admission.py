@@ -44,7 +44,6 @@ class Admission:
         self._board = board
         self._most_sessions = most_sessions
         self._log = log
-        self._uid = os.geteuid()
 
     def admit(self, decision: Decision) -> Maildrop | Refusal | Challenge:
         """Return the open maildrop of a granted login, or why there is none yet, or none at all."""
@@ -56,10 +55,8 @@ class Admission:
         if self._board.sessions() >= self._most_sessions:
             self._log.warning(f"rejected login owing to high load: {self._most_sessions} sessions are open")
             return Refusal(Reason.BUSY, "max-children is reached")
-        if identity.uid != self._uid:
-            detail = (
-                f"the mail of {identity.user} belongs to uid {identity.uid}, this server runs as {self._uid}"
-            )
+        if identity.uid != (own := os.geteuid()):
+            detail = f"the mail of {identity.user} belongs to uid {identity.uid}, this server runs as {own}"
             return Refusal(Reason.FORBIDDEN, detail)
         return self._opened(identity)
 
