@@ -235,6 +235,33 @@ class Body(Protocol):
         """Release the file; may be called at any time and more than once."""
 
 
+class Whole:
+    """A small message, read whole before it is answered for: a body in one piece, with nothing to close.
+
+    Args:
+        octets: all of it, as a `Body` would yield it.
+    """
+
+    __slots__ = ("_given", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self._given = not octets
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """Return all of it, once."""
+        if self._given:
+            raise StopIteration
+        self._given = True
+        return self.octets
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class Maildrop(Protocol):
     """A mailbox with the order, sizes and identifiers it had when it was opened.
 
@@ -250,7 +277,7 @@ class Maildrop(Protocol):
         """Unique identifiers, 1 to 70 octets of 0x21 to 0x7E (RFC 1939 section 7), made when asked for."""
 
     def open(self, index: int) -> Body:
-        """Open one message.
+        """Open one message; a small one comes as `Whole`.
 
         Raises:
             MessageGone: it vanished or changed since the snapshot.

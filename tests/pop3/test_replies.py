@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.pop3.client import read_message
 from tests.pop3.fakes import FakeBody
-from tpop3d_py.contracts import BodyInterrupted, Reason, ResponseCode
+from tpop3d_py.contracts import BodyInterrupted, Reason, ResponseCode, Whole
 from tpop3d_py.pop3.replies import LARGE_PIECE, Outgoing, Reply, Then, encode
 
 STATUS = b"+OK Message follows\r\n"
@@ -26,9 +26,12 @@ class Pieces(FakeBody):
 
 
 def send(chunks: list[bytes]) -> bytes:
+    """Encode a message that comes in chunks; one that comes whole must give the same octets."""
     sent = encode(Reply(True, b"Message follows", body=Pieces(chunks)))
     assert isinstance(sent, Outgoing)
-    return b"".join(sent)
+    octets = b"".join(sent)
+    assert encode(Reply(True, b"Message follows", body=Whole(b"".join(chunks)))) == octets
+    return octets
 
 
 def slow_stuff(message: bytes) -> bytes:

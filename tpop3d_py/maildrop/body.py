@@ -2,23 +2,25 @@
 
 The size that LIST told is a promise.  A body counts what it makes and compares before it hands out its
 last chunk, so a message that changed under the session ends as an interrupted body and never as wrong
-octets with a final dot.  The first chunk is read when the message is opened: whatever is wrong with a
-message of ordinary size is found while the protocol can still answer ``-ERR``.
+octets with a final dot.  A message of ordinary size is read, and its file closed, when it is opened, and of a
+larger one the first chunk: what is wrong with it is found while the protocol can still answer ``-ERR``.
 
-When things fail: the constructor raises `MessageGone`, the iteration `BodyInterrupted`.
+When things fail: `opened` and the constructor raise `MessageGone`, the iteration `BodyInterrupted`.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from tpop3d_py.contracts import BodyInterrupted, MaildropError, MessageGone, Reason
+from tpop3d_py.contracts import Body, BodyInterrupted, MaildropError, MessageGone, Reason, Whole
 from tpop3d_py.maildrop.files import Files, read_all
-from tpop3d_py.maildrop.wire import WireFilter
+from tpop3d_py.maildrop.wire import WireFilter, to_wire
 
 #: Stored octets per read; at most twice as many on the wire.  Half of it was measured 10 % slower, and what a
 #: client that stops reading costs is one such piece.
 _STEP = 128 * 1024
+#: Stored octets of messages that are read whole.
+_SMALL = 64 * 1024
 
 
 class Source(Protocol):
@@ -54,6 +56,39 @@ class FileSource:
         if self._fd >= 0:
             self._files.close(self._fd)
             self._fd = -1
+
+
+def opened(source: Source, length: int, size: int) -> Body:
+    """Return the canonical octets of one message, whole if it is small.
+
+    Args:
+        source: the stored octets; closed by what is returned, and in any case when this raises.
+        length: how many stored octets there are.
+        size: how many canonical octets the snapshot promised.
+
+    Raises:
+        MessageGone: the message cannot be read, or is not as long as promised.
+    """
+    if length > _SMALL:
+        return StoredBody(source, length, size)
+    try:
+        stored = source.read(0, length)
+    except OSError as error:
+        raise _gone(f"cannot be read: {error.strerror}") from error
+    except MaildropError as error:
+        raise _gone(error.detail) from error
+    finally:
+        source.close()
+    if len(stored) != length:
+        raise _gone("was cut short")
+    octets = to_wire(stored)
+    if len(octets) != size:
+        raise _gone("is not as long as it was")
+    return Whole(octets)
+
+
+def _gone(what: str) -> MessageGone:
+    return MessageGone(Reason.UNAVAILABLE, f"a message {what}")
 
 
 class StoredBody:

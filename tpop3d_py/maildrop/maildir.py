@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from tpop3d_py.contracts import Body, Identity, MaildropError, MessageGone, Reason
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop import maildir_index, maildir_quota
-from tpop3d_py.maildrop.body import FileSource, StoredBody
+from tpop3d_py.maildrop.body import FileSource, opened
 from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.files import Files, is_link_to_foreign, sync_folder, unusable
 from tpop3d_py.maildrop.maildir_lock import PopLock
@@ -189,7 +189,7 @@ class Maildir:
             if not is_same or is_link_to_foreign(st, self._uid):
                 source.close()
                 raise MessageGone(Reason.UNAVAILABLE, "message is not what it was when the session began")
-            return StoredBody(source, stored, self._snapshot.sizes[index])
+            return opened(source, stored, self._snapshot.sizes[index])
         except MessageGone:
             self._driver.forget(self._path)
             raise
@@ -258,6 +258,8 @@ class Maildir:
 
     def _mark_seen(self, index: int) -> None:
         place = self._snapshot.places[index]
+        if place.startswith(b"cur/") and b"S" in place.partition(b":2,")[2]:
+            return  # as most are that a client fetches again
         seen = seen_place(place)
         if seen == place:
             return

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from tpop3d_py.contracts import Body, Identity, MaildropError, MessageGone, Reason
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop import mbox_index
-from tpop3d_py.maildrop.body import StoredBody
+from tpop3d_py.maildrop.body import opened
 from tpop3d_py.maildrop.cclient import CClientLock
 from tpop3d_py.maildrop.columns import Cache, Octets
 from tpop3d_py.maildrop.expunge import Mailbox, expunge, recover
@@ -147,7 +147,7 @@ class Mbox:
             self._check_name()
         except OSError as error:
             raise MessageGone(Reason.UNAVAILABLE, f"mailbox: {error.strerror}") from error
-        return StoredBody(source, snapshot.content_length(index), snapshot.sizes[index])
+        return opened(source, snapshot.content_length(index), snapshot.sizes[index])
 
     def commit(self, deleted: Sequence[int], retrieved: Sequence[int]) -> None:
         """Remove `deleted`; `retrieved` changes nothing, as Status fields are for mail readers to write."""

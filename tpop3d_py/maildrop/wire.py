@@ -73,6 +73,8 @@ class SizeCounter:
 
 def to_wire(stored: bytes) -> bytes:
     """Return the canonical octets of a whole message."""
+    if stored.endswith(b"\n") and b"\r" not in stored:  # as nearly all mail is stored
+        return stored.replace(b"\n", b"\r\n")
     wire = WireFilter()
     return wire.feed(stored) + wire.finish()
 

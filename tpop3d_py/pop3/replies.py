@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from tpop3d_py.contracts import Body, ResponseCode
+from tpop3d_py.contracts import Body, ResponseCode, Whole
 from tpop3d_py.libc import contains
 
 #: Smallest piece, but for the last, that a message is sent in, in octets.
@@ -72,7 +72,8 @@ def encode(reply: Reply) -> bytes | Outgoing:
         return b""
     status = _status_line(reply)
     if reply.body is not None:
-        return Outgoing(status, reply.body)
+        body = reply.body
+        return _in_one_piece(status, body.octets) if type(body) is Whole else Outgoing(status, body)
     if reply.listing is not None:
         return b"%b%b.\r\n" % (status, reply.listing)
     return status
@@ -85,6 +86,15 @@ def _status_line(reply: Reply) -> bytes:
         sign = b"+OK" if reply.ok else b"-ERR"
         return b"%b [%b] %b\r\n" % (sign, _CODES[reply.code.value], reply.text)
     return b"+OK %b\r\n" % reply.text if reply.ok else b"-ERR %b\r\n" % reply.text
+
+
+def _in_one_piece(status: bytes, message: bytes) -> bytes:
+    """Do for a message that is there what `Outgoing` does for one that has to be read."""
+    if contains(message, b"\n."):
+        message = message.replace(b"\n.", b"\n..")
+    if message[:1] == b".":
+        message = b"." + message
+    return b"%b%b%b" % (status, message, b"\r\n.\r\n" if message and message[-1] != _LF else b".\r\n")
 
 
 class Outgoing:

@@ -19,7 +19,7 @@ from itertools import compress
 from operator import not_
 from typing import ClassVar
 
-from tpop3d_py.contracts import Body, Maildrop, MaildropError, MessageGone, ResponseCode
+from tpop3d_py.contracts import Body, Maildrop, MaildropError, MessageGone, ResponseCode, Whole
 from tpop3d_py.pop3.bodies import LongList, Retrieval, Top
 from tpop3d_py.pop3.commands import Command
 from tpop3d_py.pop3.counters import Counters
@@ -135,7 +135,11 @@ class Transaction:
         if not words:
             raise Mistake(self._texts.which_to_retrieve)
         index = self._index(words[0])
-        body = Retrieval(self._open(index), lambda: self._was_retrieved(index))
+        body = self._open(index)
+        if type(body) is Whole:
+            self._was_retrieved(index)
+        else:
+            body = Retrieval(body, lambda: self._was_retrieved(index))
         return Reply(True, self._texts.message_follows, body=body)
 
     def _top(self, command: Command) -> Reply:
