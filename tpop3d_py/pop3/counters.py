@@ -14,9 +14,11 @@ class Counters:
         octets: their sizes together.
         deleted: messages that QUIT removed; 0 if it could not, or never came.
         errors: the client's mistakes; wrong logins are not among them.
+        commands: lines that were answered, SASL responses included.
     """
 
     retrieved: int = 0
     octets: int = 0
     deleted: int = 0
     errors: int = 0
+    commands: int = 0

@@ -20,10 +20,11 @@ import time
 import traceback
 from collections.abc import Callable
 from enum import Enum
+from typing import Literal
 
 from tpop3d_py.contracts import BodyInterrupted, Challenge, Credentials, Decision, Maildrop, Peer, Refusal
 from tpop3d_py.log import one_line, printable
-from tpop3d_py.pop3.lines import TOO_LONG, Expected, LineBuffer
+from tpop3d_py.pop3.lines import TOO_LONG, Expected, LineBuffer, TooLong
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Outgoing, Reply, Then, encode
 from tpop3d_py.pop3.session import Session
@@ -151,17 +152,16 @@ class Connection:
 
     def run(self) -> Next:
         """Send, read and obey until something has to be waited for."""
+        waits = None
         if self._held is not None:
             reply, self._held = self._held, None
             reply.delay = 0.0
             waits = self._take(reply)
-        else:
+        if waits is None and (self._out or self._body is not None):
             waits = self._flush()
-        if waits is None:
+        if waits is None and self._lines.pending:
             waits = self._obey()
-        if waits is None:
-            waits = self._receive()
-        return waits
+        return self._receive() if waits is None else waits
 
     def close(self) -> None:
         """Release everything; deletions that were not committed by QUIT never happen."""
@@ -170,6 +170,15 @@ class Connection:
             self._body = None
         self.session.connection_lost()
         self.transport.close()
+
+    def kick(self) -> None:
+        """End the connection from outside, as if it had been lost; any thread may say so.
+
+        A QUIT that has come and is not obeyed yet removes nothing; an UPDATE under way is finished.
+        """
+        self._ending = "kicked"
+        self._commits_late = False
+        self.transport.cut()
 
     def describe(self) -> str:
         """Name the client for the log, as the ancestor does."""
@@ -199,8 +208,11 @@ class Connection:
         if not data:
             return Next.CLOSE
         self.received += len(data)
-        self._lines.feed(data)
-        return self._obey() or self._idle()
+        line = self._lines.whole(data)
+        if line is None:
+            self._lines.feed(data)
+            return self._obey() or self._idle()
+        return self._answer(line) or self._flush() or self._idle()
 
     def _idle(self) -> Next:
         """Wait for more input; what TLS has decrypted already no epoll will ever announce."""
@@ -208,26 +220,30 @@ class Connection:
 
     def _obey(self) -> Next | None:
         """Obey the complete lines that have come; None when there are none left and nothing is to be sent."""
-        session, lines = self.session, self._lines
-        while (line := lines.next_line(session.expected)) is not None:
-            if self._trace is not None:
-                heard = b"" if line is TOO_LONG else line
-                secret = line is TOO_LONG or session.expected is Expected.RESPONSE
-                self._trace.heard(self.describe(), heard, secret)
-            if line is not TOO_LONG and self._hung_up_behind(line):
-                return Next.CLOSE
-            try:
-                reply = session.receive_too_long() if line is TOO_LONG else session.receive(line)
-            except Exception:
-                return self._fail()
-            waits = self._take(reply)
+        while (line := self._lines.next_line(self.session.expected)) is not None:
+            waits = self._answer(line)
             if waits is not None:
                 return waits
         return self._flush()
 
+    def _answer(self, line: bytes | Literal[TooLong.TOO_LONG]) -> Next | None:
+        """Have the session answer one line."""
+        session = self.session
+        if self._trace is not None:
+            heard = b"" if line is TOO_LONG else line
+            secret = line is TOO_LONG or session.expected is Expected.RESPONSE
+            self._trace.heard(self.describe(), heard, secret)
+        if not self._commits_late and line is not TOO_LONG and self._hung_up_behind(line):
+            return Next.CLOSE
+        try:
+            reply = session.receive_too_long() if line is TOO_LONG else session.receive(line)
+        except Exception:
+            return self._fail()
+        return self._take(reply)
+
     def _hung_up_behind(self, line: bytes) -> bool:
         """Tell whether a line is a QUIT that must not remove anything: the client has hung up behind it."""
-        if self._commits_late or not self.session.would_commit(line) or not hung_up(self.transport):
+        if not self.session.would_commit(line) or not hung_up(self.transport):
             return False
         self._ending = "connection closed behind quit"
         return True
@@ -271,7 +287,8 @@ class Connection:
                 return Next.SOCKET if count == 0 else Next.CLOSE
             self.sent += count
             turn += count
-            self._progress()
+            if self.session.logged_in:  # before that only the login's deadline counts
+                self.patience.renew()
             self._out = b"" if count == len(self._out) else memoryview(self._out)[count:]
             if turn > _TURN:
                 return Next.TURN
@@ -306,11 +323,6 @@ class Connection:
         else:
             self._out = chunk
         return True
-
-    def _progress(self) -> None:
-        """A client that makes progress is not idle, but before its login only the login's deadline counts."""
-        if self.session.logged_in:
-            self.patience.renew()
 
     def _fail(self) -> Next:
         """Answer our own fault."""

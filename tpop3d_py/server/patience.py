@@ -27,10 +27,11 @@ class Timeouts(NamedTuple):
 class Patience:
     """The deadline of one connection."""
 
-    __slots__ = ("_timeouts", "_unread", "deadline")
+    __slots__ = ("_new", "_timeouts", "_unread", "deadline")
 
     def __init__(self, timeouts: Timeouts, started: float) -> None:
         self._timeouts = timeouts
+        self._new = True
         self._unread: int | None = None
         #: CLOCK_MONOTONIC seconds at which waiting ends, whatever it is for.
         self.deadline = started + timeouts.login
@@ -39,6 +40,12 @@ class Patience:
         """Begin anew: a client that is logged in has taken something."""
         self.deadline = time.monotonic() + self._timeouts.idle if self._timeouts.idle else float("inf")
         self._unread = None
+        self._new = False
+
+    def idle(self, now: float) -> float | None:
+        """How many seconds ago waiting began; None where it has no end and nobody counts."""
+        since = self.deadline - (self._timeouts.login if self._new else self._timeouts.idle)
+        return max(0.0, now - since) if since < float("inf") else None
 
     def still_reading(self, unread: int) -> bool:
         """Tell whether a client whose time is up goes on reading; if so, or perhaps, it gets more time.

@@ -50,6 +50,9 @@ class Transport(Protocol):
             OSError: the client is gone.
         """
 
+    def cut(self) -> None:
+        """End the connection while another thread may be using it: to that one the client is gone."""
+
     def close(self) -> None:
         """Close without waiting."""
 
@@ -108,6 +111,10 @@ class PlainTransport:
             raise OSError("there is no certificate")
         return TlsTransport(self._sock, self._context)
 
+    def cut(self) -> None:
+        """End the connection while another thread may be using it: to that one the client is gone."""
+        _cut(self._sock)
+
     def close(self) -> None:
         """Close without waiting; octets left unread would reset the connection and take our last reply."""
         with contextlib.suppress(OSError):
@@ -165,6 +172,10 @@ class TlsTransport:
         """There is TLS already."""
         return self
 
+    def cut(self) -> None:
+        """End the connection while another thread may be using it: to that one the client is gone."""
+        _cut(self._sock)
+
     def close(self) -> None:
         """Send close_notify (RFC 8446 section 6.1) and close, without waiting for the client's."""
         with contextlib.suppress(OSError, ValueError):
@@ -179,6 +190,12 @@ def hung_up(transport: Transport) -> bool:
         if not octets:
             return octets is not None
     return False
+
+
+def _cut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # Not SSLSocket's own shutdown, which would let the other thread read on without TLS.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _unread(sock: socket.socket) -> int:
