@@ -140,7 +140,7 @@ def _scanned(octets: bytes, block: int) -> mbox_snapshot.MboxSnapshot | None:
     except mbox_scan.NotMboxError:
         return None
     finally:
-        mbox_scan._BLOCK = 1 << 20
+        mbox_scan._BLOCK = 1 << 18
 
 
 def _with_file(octets: bytes, use: Callable[[int], T]) -> T:

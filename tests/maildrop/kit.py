@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tpop3d_py.contracts import Identity, Maildrop
-from tpop3d_py.log import Log
+from tpop3d_py.log import Fields, Log
 from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.maildir import MaildirDriver
@@ -27,7 +27,7 @@ class Recorder(Log):
         super().__init__("test", to_stderr=False)
         self.lines: list[str] = []
 
-    def write(self, level: int, text: str) -> None:
+    def write(self, level: int, text: str, event: str = "", fields: Fields | None = None) -> None:
         self.lines.append(text)
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from tests.maildrop.kit import FaultyFiles, Killed, bodies, identity, mail, mbox, mbox_driver
 from tpop3d_py.contracts import MaildropError
-from tpop3d_py.maildrop import checked, mbox_index, mbox_memory
-from tpop3d_py.maildrop import mbox as mbox_module
+from tpop3d_py.maildrop import checked, mbox_index, mbox_memory, mbox_scan
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.mbox import Mbox
 from tpop3d_py.maildrop.mbox_index import BESIDE, IndexPattern
@@ -27,9 +26,9 @@ class Scans:
     def __init__(self) -> None:
         self.origins: list[int] = []
 
-    def __call__(self, fd: int, length: int, held: MboxSnapshot | None = None) -> MboxSnapshot:
+    def __call__(self, fd: int, length: int, held: MboxSnapshot | None, style: Style) -> MboxSnapshot:
         self.origins.append(held.starts[-1] if held is not None else 0)
-        return scan(fd, length, held)
+        return scan(fd, length, held, style)
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +75,7 @@ def test_a_later_process_reads_nothing_again(box: Path, scans: Scans) -> None:
 
 def test_identifiers_come_out_of_the_index(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, uids = look(box)
-    monkeypatch.setattr(mbox_module, "mbox_digest", None)
+    monkeypatch.setattr(mbox_scan, "mbox_digest", None)
     drop = mbox_driver().open(str(box), identity())
     assert list(drop.uids) == uids
     drop.close()

@@ -30,10 +30,9 @@ from collections.abc import Callable, Sequence
 
 from tpop3d_py.contracts import Body, Identity, MaildropError, MessageGone, Reason
 from tpop3d_py.log import Log, printable
-from tpop3d_py.maildrop import mbox_index
-from tpop3d_py.maildrop.body import opened
+from tpop3d_py.maildrop.body import StoredBody
 from tpop3d_py.maildrop.cclient import CClientLock
-from tpop3d_py.maildrop.columns import Cache, Octets
+from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.expunge import Mailbox, expunge, recover
 from tpop3d_py.maildrop.files import Files, beside, check_owned_file, read_all, unusable
 from tpop3d_py.maildrop.locking import Dotlock, FcntlLock, FlockLock, Method, MtaLock
@@ -42,7 +41,7 @@ from tpop3d_py.maildrop.mbox_scan import NotMboxError, scan
 from tpop3d_py.maildrop.mbox_snapshot import Mark, MboxSnapshot
 from tpop3d_py.maildrop.reserve import Reserve
 from tpop3d_py.maildrop.session_lock import SessionLock
-from tpop3d_py.maildrop.uidl import Style, mbox_digest, mbox_uids, tpop3d_digest
+from tpop3d_py.maildrop.uidl import Style, mbox_uids
 
 
 class MboxDriver:
@@ -102,17 +101,11 @@ class Mbox:
 
     @property
     def uids(self) -> Sequence[bytes]:
-        """Digests, made when first asked for, which reads the mailbox once.
-
-        Raises:
-            MaildropError: the mailbox changed or cannot be read.
-        """
+        """Digests; where there are twins, numbered when first asked for."""
         snapshot = self._index()
         if snapshot.uids is None:
-            self._digest_all(snapshot)
-            digests = snapshot.digests or Octets()
             twins = self._driver.options.style is Style.STABLE and not snapshot.are_unique
-            snapshot.uids = mbox_uids(digests) if twins else digests
+            snapshot.uids = mbox_uids(snapshot.digests) if twins else snapshot.digests
         return snapshot.uids
 
     def prepare(self) -> None:
@@ -147,7 +140,7 @@ class Mbox:
             self._check_name()
         except OSError as error:
             raise MessageGone(Reason.UNAVAILABLE, f"mailbox: {error.strerror}") from error
-        return opened(source, snapshot.content_length(index), snapshot.sizes[index])
+        return StoredBody(source, snapshot.content_length(index), snapshot.sizes[index])
 
     def commit(self, deleted: Sequence[int], retrieved: Sequence[int]) -> None:
         """Remove `deleted`; `retrieved` changes nothing, as Status fields are for mail readers to write."""
@@ -236,10 +229,9 @@ class Mbox:
             return snapshot
         if mark.size < snapshot.length:
             raise self._changed()
-        now = scan(self._mailbox.fd, mark.size)
+        now = scan(self._mailbox.fd, mark.size, None, self._driver.options.style)
         if not now.begins_with(snapshot):
             raise self._changed()
-        now.digests, now.are_unique = snapshot.digests, snapshot.are_unique
         return now
 
     def _incomplete(self, count: int, error: OSError) -> MaildropError:
@@ -258,34 +250,6 @@ class Mbox:
         named, opened = os.lstat(self._path), os.fstat(self._mailbox.fd)
         if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
             raise MessageGone(Reason.UNAVAILABLE, f"{printable(self._path)} was replaced")
-
-    def _digest_all(self, snapshot: MboxSnapshot) -> None:
-        """Make the digests that are missing; share the work of a large mailbox with later processes."""
-        known = snapshot.digests or Octets()
-        missing = range(len(known), len(snapshot))
-        if snapshot.digests is not None and not missing:
-            return
-        try:
-            made = Octets(self._digest(snapshot, index) for index in missing)
-        except OSError as error:
-            raise unusable(error, self._path, "reading") from error
-        snapshot.digests = known.followed_by(made)
-        snapshot.are_unique = snapshot.digests.are_unique()
-        if missing and snapshot.length - snapshot.starts[missing[0]] >= mbox_index.WORTH_OCTETS:
-            self._driver.memory.save(self._path, snapshot, self._identity)
-
-    def _digest(self, snapshot: MboxSnapshot, index: int) -> bytes:
-        start = snapshot.starts[index]
-
-        def read(offset: int, length: int) -> bytes:
-            return self.read(start + offset, length)
-
-        if self._driver.options.style is Style.STABLE:
-            digest = mbox_digest(read, snapshot.heads[index], snapshot.content_length(index))
-        else:
-            digest = tpop3d_digest(read, snapshot.ends[index] - start)
-        self.check_message(snapshot, index)
-        return digest
 
 
 class MboxSource:

@@ -28,12 +28,12 @@ from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import Files, beside, give_to
 from tpop3d_py.maildrop.mbox_snapshot import COLUMNS, Mark, MboxSnapshot
 from tpop3d_py.maildrop.patterns import Place, read_parts
-from tpop3d_py.maildrop.uidl import Style
+from tpop3d_py.maildrop.uidl import DIGEST, Style
 from tpop3d_py.settings import Kind
 
 #: Mailboxes below this many octets have no index.
 WORTH_OCTETS = 1024 * 1024
-_MAGIC = b"pypop3d mbox index 2 " + sys.byteorder.encode() + b"\n"
+_MAGIC = b"pypop3d mbox index 3 " + sys.byteorder.encode() + b"\n"
 _STYLES = tuple(Style)
 _NAMES = ("name", "path", "file", "escaped_name")
 _TELLING = ("name", "file", "escaped_name")
@@ -124,7 +124,7 @@ def drop(files: Files, path: str) -> None:
 
 
 def _encode(snapshot: MboxSnapshot, style: Style) -> list[bytes | array[int]]:
-    digests = snapshot.digests or Octets()
+    digests = snapshot.digests
     facts = array("Q", [*snapshot.mark, snapshot.is_proven, snapshot.length, len(snapshot)])
     facts.extend([_STYLES.index(style), len(digests), len(digests.blob), snapshot.are_unique])
     return [facts, *(getattr(snapshot, name) for name, _ in COLUMNS), digests.ends, digests.blob]
@@ -143,9 +143,15 @@ def _read(reader: CheckedReader, style: Style) -> MboxSnapshot:
     reader.finish()
     if not _is_possible(snapshot):
         raise ValueError("no mailbox looks like that")
-    if facts[8] == _STYLES.index(style) and len(digests):
-        snapshot.digests, snapshot.are_unique = digests, bool(facts[11])
+    if facts[8] != _STYLES.index(style) or not _are_possible(digests, len(snapshot)):
+        raise ValueError("identifiers of another kind")
+    snapshot.digests, snapshot.are_unique = digests, bool(facts[11])
     return snapshot
+
+
+def _are_possible(digests: Octets, count: int) -> bool:
+    """Tell whether these are the digests of so many messages."""
+    return len(digests) == count and digests.ends == array("I", range(0, DIGEST * count + 1, DIGEST))
 
 
 def _is_possible(snapshot: MboxSnapshot) -> bool:

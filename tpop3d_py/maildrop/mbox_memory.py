@@ -71,12 +71,10 @@ class MboxMemory:
         grown = held if held is not None and _may_have_grown(fd, held, before) else None
         if grown is not None and grown.mark == before:
             return grown
-        snapshot = scan(fd, before.size, grown)
+        snapshot = scan(fd, before.size, grown, self._options.style)
         is_settled = now_ns - max(before.mtime_ns, before.ctime_ns) > RACY_NS
         snapshot.mark = before
         snapshot.is_proven = is_settled and grown is None and Mark.of(fd) == before
-        if held is not None:
-            snapshot.inherit(held)
         self._cache.put(path, snapshot)
         if before.size - (grown.length if grown is not None else 0) >= mbox_index.WORTH_OCTETS:
             self.save(path, snapshot, identity)

@@ -10,8 +10,9 @@ belongs to no message, so sizes do not change when the next mail is appended.  E
 stored: ``>From``, Status fields, CR. A first message of folder data that the c-client library keeps
 ("DON'T DELETE THIS MESSAGE") is no message of ours.
 
-The file is read in blocks of 1 MiB rather than mapped: a mapping kills the process when somebody who
-ignores locks cuts the file.
+The file is read in blocks rather than mapped: a mapping kills the process when somebody who ignores locks
+cuts the file.  What identifiers are made of is made here too, while the octets are at hand: to read a large
+mailbox a second time, for UIDL, took longer than the scan.
 
 When things fail: `NotMboxError` if the file does not begin with a From_ line; `OSError` if it cannot be
 read.
@@ -23,13 +24,18 @@ import errno
 import os
 import re
 import zlib
+from array import array
 
+from tpop3d_py.libc import Window
+from tpop3d_py.maildrop.columns import Octets
 from tpop3d_py.maildrop.files import read_all
 from tpop3d_py.maildrop.mbox_snapshot import COLUMNS, SAMPLE, MboxSnapshot
+from tpop3d_py.maildrop.uidl import DIGEST, LONGEST_HEADER, Style, mbox_digest, tpop3d_digest
 
-_BLOCK = 1024 * 1024
+_BLOCK = 256 * 1024  # stays in the processor's second cache while it is looked at
 _HEADERS = 8192
 _CHOSEN = 62
+_CR, _LF = 13, 10
 _OVERLAP = 2048  # longer than any From_ line we accept, and than a sample
 _DATE = (
     rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d\d?"
@@ -47,7 +53,7 @@ class NotMboxError(Exception):
     """The file does not begin like an mbox."""
 
 
-def scan(fd: int, length: int, held: MboxSnapshot | None = None) -> MboxSnapshot:
+def scan(fd: int, length: int, held: MboxSnapshot | None = None, style: Style = Style.STABLE) -> MboxSnapshot:
     """Index the first `length` octets of an mbox.
 
     Args:
@@ -55,26 +61,27 @@ def scan(fd: int, length: int, held: MboxSnapshot | None = None) -> MboxSnapshot
         length: its size.
         held: an index of its beginning, one message at least, that is known to fit: what follows the last
             message's From_ line is read.
+        style: how identifiers are made, those in `held` too.
 
     Raises:
         NotMboxError: it does not begin with a From_ line.
         OSError: it cannot be read, or is shorter.
     """
-    origin = held.starts[-1] if held is not None else 0
-    builder = _Builder(origin, held)
-    buffer = bytearray(min(length - origin, _BLOCK + _OVERLAP))
-    base = origin
-    with memoryview(buffer) as view:
-        while base < length:
-            got = _fill(fd, view[: min(len(buffer), length - base)], base)
-            limit = got if base + got == length else _BLOCK
-            if buffer[limit - 1] == 13 and base + limit < length:
-                limit -= 1  # do not cut a CRLF in two
-            builder.block(buffer, base, limit, got)
-            base += limit
-    snapshot = builder.end(length, read_all(fd, 3, max(0, length - 3)))
+    base = held.starts[-1] if held is not None else 0
+    content_end = length - _tail(read_all(fd, 3, max(0, length - 3)))
+    window = Window(min(length - base, _BLOCK + _OVERLAP))
+    builder = _Builder(fd, window, length, held, style)
+    while base < length:
+        got = _fill(fd, window.view[: length - base], base)
+        limit = got if base + got == length else _BLOCK
+        if window.octets[limit - 1] == _CR and base + limit < length:
+            limit -= 1  # do not cut a CRLF in two
+        builder.block(base, min(limit, content_end - base), got)
+        base += limit
+    snapshot = builder.end(length - content_end)
     if held is None and len(snapshot) and _is_internal(read_all(fd, min(_HEADERS, snapshot.ends[0]), 0)):
         _hide_first(snapshot)
+    snapshot.are_unique = snapshot.digests.are_unique()
     return snapshot
 
 
@@ -109,84 +116,140 @@ def _fill(fd: int, view: memoryview, offset: int) -> int:
     return done
 
 
+def _tail(last: bytes) -> int:
+    """Return the octets of the empty line at the end of a file, given its last three octets."""
+    return 1 if last.endswith(b"\n\n") else 2 if last.endswith(b"\n\r\n") else 0
+
+
 class _Builder:
     """Turns blocks of an mbox into columns; offsets are absolute unless called `at`.
 
     Args:
-        origin: where it begins: at a From_ line.
-        held: its last message begins there; those before it are taken over.
+        fd: the mailbox, for a header that is longer than what is left of a block.
+        window: where blocks are put.
+        length: octets of the mailbox.
+        held: its last message begins the first block; those before it are taken over.
+        style: how identifiers are made.
     """
 
-    def __init__(self, origin: int, held: MboxSnapshot | None) -> None:
+    def __init__(self, fd: int, window: Window, length: int, held: MboxSnapshot | None, style: Style) -> None:
+        self._fd = fd
+        self._window = window
         self._snapshot = MboxSnapshot()
-        self._origin = origin
+        self._snapshot.length = length
+        self._digests = bytearray()
         if held is not None:
             for name, _ in COLUMNS:
                 setattr(self._snapshot, name, getattr(held, name)[:-1])
-        self._counted = 0  # content up to here is in `_extra`
+            self._digests += held.digests.blob[: DIGEST * (len(held) - 1)]
+        self._is_stable = style is Style.STABLE
+        self._counted = 0  # content up to here has been taken in
+        self._last = _LF  # the last octet that was
         self._extra = 0  # bare LFs of the open message: each is one octet more on the wire
-        self._sample = b""
+        self._sample = self._head = b""  # its first octets; its From_ line and header
+        self._body_at = self._crc = 0  # where its body begins, and the CRC-32 of that
 
-    def block(self, buffer: bytearray, base: int, limit: int, got: int) -> None:
+    def block(self, base: int, limit: int, got: int) -> None:
         """Take in the octets before `limit`; those up to `got` only complete a From_ line or a sample."""
-        has_cr = buffer.find(b"\r", 0, limit) >= 0
-        if base == self._origin:
+        buffer = self._window.octets
+        has_cr = buffer.find(b"\r", 0, got) >= 0
+        has_nul = self._window.has_nul(got)
+        if not self._sample:
             first = _FROM_LINE.match(buffer, 0, got)
             if first is None:
                 raise NotMboxError
-            self._begin(buffer, base, 0, first.end())
+            self._begin(base, 0, first.end(), got, has_cr)
         at = max(0, self._counted - base)
         search_at = at
         # A From_ line belongs to the block in which the empty line before it begins.
-        while (found := _SEPARATOR.search(buffer, search_at, got)) and (
+        while (found := self._separator(search_at, got, has_nul)) and (
             found.start() - (gap := _gap(buffer, found.start())) - 1 < limit
         ):
             following = found.start()
-            end = following - gap
-            self._count(buffer, at, end, has_cr)
+            self._take(base, at, following - gap, has_cr)
             self._finish(base + following, gap)
             at = search_at = found.end()
-            self._begin(buffer, base, following, at)
-        self._count(buffer, at, limit, has_cr)
+            self._begin(base, following, at, got, has_cr)
+        self._take(base, at, limit, has_cr)
         self._counted = base + max(at, limit)
 
-    def end(self, length: int, last: bytes) -> MboxSnapshot:
-        """Close the last message, given the last three octets of the file, and return the columns."""
+    def end(self, tail: int) -> MboxSnapshot:
+        """Close the last message, behind which is an empty line of `tail` octets, and return the columns."""
         snapshot = self._snapshot
-        snapshot.length = length
-        if not length:
+        if not snapshot.length:
             return snapshot
-        content = length - snapshot.starts[-1] - snapshot.heads[-1]
-        tail = 0
-        if content >= 1 and last.endswith(b"\n\n"):
-            tail, self._extra = 1, self._extra - 1
-        elif content >= 2 and last.endswith(b"\n\r\n"):
-            tail = 2
-        elif content and not last.endswith(b"\n"):
+        if self._last != _LF:
             self._extra += 2  # the wire filter completes the last line
-        self._finish(length, tail)
+        self._finish(snapshot.length, tail)
+        snapshot.digests = _joined(bytes(self._digests))
         return snapshot
 
-    def _begin(self, buffer: bytearray, base: int, at: int, content_at: int) -> None:
+    def _separator(self, at: int, got: int, has_nul: bool) -> re.Match[bytes] | None:
+        """Return the next From_ line that is one."""
+        if not has_nul and (at := self._window.find(b"\nFrom ", max(0, at - 1), got) + 1) == 0:
+            return None
+        return _SEPARATOR.search(self._window.octets, at, got)
+
+    def _begin(self, base: int, at: int, content_at: int, got: int, has_cr: bool) -> None:
+        buffer = self._window.octets
         self._snapshot.starts.append(base + at)
         self._snapshot.heads.append(content_at - at)
-        self._sample = bytes(buffer[at : at + SAMPLE])
-        self._extra = 0
+        self._sample = bytes(buffer[at : min(got, at + SAMPLE)])
         self._counted = base + content_at
+        self._extra, self._last = 0, _LF
+        if self._is_stable:
+            self._crc = 0
+            end = _header_end(buffer, content_at, min(got, content_at + LONGEST_HEADER), has_cr)
+            if end is None:
+                self._head = self._read_head(base + at, content_at - at)
+            else:
+                self._head = bytes(buffer[at:end])
+            self._body_at = base + at + len(self._head)
 
-    def _count(self, buffer: bytearray, at: int, end: int, has_cr: bool) -> None:
-        if at < end:
-            self._extra += buffer.count(b"\n", at, end)
-            if has_cr:
-                self._extra -= buffer.count(b"\r\n", at, end)
+    def _read_head(self, start: int, from_length: int) -> bytes:
+        """Return a From_ line and a header that does not end within the window."""
+        text = read_all(self._fd, min(from_length + LONGEST_HEADER, self._snapshot.length - start), start)
+        return text[: _header_end(text, from_length, len(text), True)]
+
+    def _take(self, base: int, at: int, end: int, has_cr: bool) -> None:
+        """Take in a part of the open message."""
+        if at >= end:
+            return
+        octets = bytes(self._window.view[at:end])
+        self._last = octets[-1]
+        # Twice as fast as to count LFs: `bytes.count` goes octet by octet, `bytes.replace` looks with memchr.
+        self._extra += len(octets.replace(b"\n", b"\r\n")) - len(octets)
+        if has_cr:
+            self._extra -= octets.count(b"\r\n")
+        if self._is_stable:
+            self._crc = zlib.crc32(octets[max(0, self._body_at - base - at) :], self._crc)
 
     def _finish(self, end: int, tail: int) -> None:
         snapshot = self._snapshot
-        start = snapshot.starts[-1]
+        start, head = snapshot.starts[-1], snapshot.heads[-1]
+        content_end = end - tail
         snapshot.ends.append(end)
         snapshot.tails.append(tail)
-        snapshot.sizes.append(end - start - snapshot.heads[-1] - tail + self._extra)
-        snapshot.samples.append(zlib.crc32(self._sample[: end - start - tail]))
+        snapshot.sizes.append(content_end - start - head + self._extra)
+        snapshot.samples.append(zlib.crc32(self._sample[: content_end - start]))
+        if self._is_stable:
+            body_length = max(0, content_end - self._body_at)
+            self._digests += mbox_digest(self._head[: content_end - start], body_length, self._crc)
+        else:
+            self._digests += tpop3d_digest(self._sample[: end - start])
+
+
+def _header_end(octets: bytes | bytearray, content_at: int, limit: int, has_cr: bool) -> int | None:
+    """Return where the empty line behind a header ends; None if it does not begin before `limit`."""
+    if has_cr:
+        found = _HEADER_END.search(octets, content_at - 1, limit)
+        return found.end() if found else None
+    at = octets.find(b"\n\n", content_at - 1, limit)
+    return at + 2 if at >= 0 else None
+
+
+def _joined(digests: bytes) -> Octets:
+    return Octets.joined(digests, array("I", range(0, len(digests) + 1, DIGEST)))
 
 
 def _gap(buffer: bytearray, at: int) -> int:
@@ -205,3 +268,4 @@ def _hide_first(snapshot: MboxSnapshot) -> None:
         del column[0]
     del snapshot.sizes[0]
     del snapshot.samples[0]
+    snapshot.digests = _joined(snapshot.digests.blob[DIGEST:])

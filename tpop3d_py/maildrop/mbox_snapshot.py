@@ -50,7 +50,7 @@ class MboxSnapshot:
         samples: CRC-32 of the first octets, at most 512, from the From_ line on.
         mark: the file when it was indexed.
         is_proven: a file with this mark is what was indexed, all of it; else samples must be looked at.
-        digests: what identifiers are made of; None until they are asked for.
+        digests: what identifiers are made of, one per message.
         are_unique: no two digests are the same.
         uids: identifiers; None until they are asked for.
     """
@@ -80,7 +80,7 @@ class MboxSnapshot:
         self.samples = array("I")
         self.mark = Mark(0, 0, 0, 0, 0)
         self.is_proven = False
-        self.digests: Octets | None = None
+        self.digests = Octets()
         self.are_unique = False
         self.uids: Octets | None = None
 
@@ -106,12 +106,6 @@ class MboxSnapshot:
         columns = ("starts", "heads", "sizes", "samples")
         return all(getattr(self, column)[:count] == getattr(older, column) for column in columns)
 
-    def inherit(self, older: MboxSnapshot) -> None:
-        """Take over digests of messages that did not change, so that they are not read again."""
-        count = len(older)
-        if older.digests is not None and self.begins_with(older) and self.ends[:count] == older.ends:
-            self.digests = older.digests
-
     def without(self, deleted: Sequence[int]) -> MboxSnapshot:
         """Return what is left once messages, given by ascending indexes, are gone from the file."""
         left = MboxSnapshot()
@@ -125,7 +119,6 @@ class MboxSnapshot:
         left.starts = array("Q", accumulate(lengths[:-1], initial=first)) if kept else array("Q")
         left.ends = array("Q", map(add, left.starts, lengths))
         left.length = left.ends[-1] if kept else first
-        if self.digests is not None:
-            left.are_unique = self.are_unique
-            left.digests = Octets([self.digests[index] for index in kept if index < len(self.digests)])
+        left.are_unique = self.are_unique
+        left.digests = Octets(self.digests[index] for index in kept)
         return left

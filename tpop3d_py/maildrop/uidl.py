@@ -6,12 +6,20 @@ exists, and the server should never use it for another.
 ``stable``, the default.  Maildir: the base name (up to ``:``), which delivery made unique, if it fits; else
 a digest of it.  Flags and the move from ``new`` to ``cur`` do not touch it.
 
-Mbox: a digest of the From_ line and the content without the header fields that mail programs change
-(Status, X-UID and their like), so it outlives status changes, deliveries, expunges and the loss of every
-index.  The From_ line stays in: it holds the envelope sender and the second of delivery, nobody rewrites
-it, and it tells apart copies of one mail delivered twice.  Of a body over 64 KiB only its length and both
-its ends count, so that the work per message is bounded; two such mails that agree in every header line,
-Received and Message-ID included, and in length, do not happen.
+Mbox: the SHA-256, cut to half, of the From_ line, the header without the fields that mail programs change
+(Status, X-UID and their like), the length of the body and its CRC-32.  So it outlives status changes,
+deliveries, expunges and the loss of every index.  The From_ line stays in: it holds the envelope sender and
+the second of delivery, nobody rewrites it, and it tells apart copies of one mail delivered twice.  A header
+ends with the first empty line, with the message, or after 64 KiB.
+
+Why a checksum of the body is enough: the header is what tells messages apart, and who sends mail does not
+choose all of it, since every MTA adds a Received field with its queue identifier and the time.  Two messages
+share an identifier only if From_ line, header, length of the body and CRC-32 are the same.  Delivered mail
+never gets as far as the last two.  Mail that a local program appends without Received and Message-ID may, if
+it writes two messages with the same header and of the same length within one second.  If their bodies differ
+at all, within 32 bits the checksum differs for certain, else but for one such pair in four thousand million.
+Who can forge that can write into the mailbox, and needs no tricks.  The whole body counts, wherever it
+differs, and at memory speed: SHA-256 of 900 MB takes 510 ms, CRC-32 160.
 
 Twins, equal in all of that, are numbered in file order: ``ID``, ``ID-2``, ``ID-3``.  When the first twin
 is deleted the second takes over its number.  This is the harmless choice: what a client has seen under an
@@ -26,29 +34,28 @@ share it.
 ``qmail``, for maildirs that qmail-pop3d served: the base name, which is the same as ``stable``.  It says
 nothing of an mbox, which gets ``tpop3d``.
 
-When things fail: whatever `read` raises goes up; octets that are no mail at all have an identifier too.
+When things fail: nothing can; octets that are no mail at all have an identifier too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 from tpop3d_py.maildrop.columns import Octets
 
 LONGEST = 70  # octets of an identifier
-_WHOLE = 64 * 1024  # a body up to this size is digested whole, and so much of a message is read at first
-_EDGE = 32 * 1024
+#: Octets of a digest.
+DIGEST = 32
+#: Octets of a message, behind its From_ line, in which the end of its header is looked for.
+LONGEST_HEADER = 64 * 1024
 _CLEAN = re.compile(rb"[\x21-\x7e]{1,70}")
-_HEADER_END = re.compile(rb"^\r?\n", re.MULTILINE)
 _VOLATILE = re.compile(
-    rb"^(?:Status|X-Status|X-UID|X-Keywords|X-IMAP|X-IMAPbase|Content-Length):[^\n]*\n(?:[ \t][^\n]*\n)*",
-    re.MULTILINE | re.IGNORECASE,
+    rb"\n(?:Status|X-Status|X-UID|X-Keywords|X-IMAP|X-IMAPbase|Content-Length):[^\n]*(?:\n[ \t][^\n]*)*",
+    re.IGNORECASE,
 )
-
-Read = Callable[[int, int], bytes]
 
 
 class Style(Enum):
@@ -87,38 +94,27 @@ def _numbered(digests: Iterable[bytes]) -> Iterator[bytes]:
         yield digest if count == 1 else b"%s-%d" % (digest, count)
 
 
-def tpop3d_digest(read: Read, extent: int) -> bytes:
+def tpop3d_digest(octets: bytes) -> bytes:
     """Digest one mbox message as tpop3d did.
 
     Args:
-        read: returns octets by offset (from the start of the From_ line) and length.
-        extent: octets from the From_ line to the next one, the empty line between them included.
+        octets: the first 512 from the From_ line on; fewer if the next message, with the empty line before
+            it, begins earlier.
     """
-    octets = read(0, min(extent, 512))
     return hashlib.md5(octets, usedforsecurity=False).hexdigest().encode()
 
 
-def mbox_digest(read: Read, from_length: int, length: int) -> bytes:
+def mbox_digest(head: bytes, body_length: int, body_crc: int) -> bytes:
     """Digest one mbox message.
 
     Args:
-        read: returns octets by offset (from the start of the From_ line) and length.
-        from_length: octets of the From_ line with its line end.
-        length: octets of the content behind it.
+        head: its From_ line and its header, the empty line included.
+        body_length: octets behind that.
+        body_crc: the CRC-32 of these.
     """
-    start = read(0, from_length + min(length, _WHOLE))
-    content = start[from_length:]
-    end = _HEADER_END.search(content)
-    headers = content[: end.end()] if end else b""  # no end within 64 KiB: all of it counts as body
-    body_length = length - len(headers)
-    body = content[len(headers) :]
-    body_at = from_length + len(headers)
-    if len(body) < body_length <= _WHOLE:
-        body = read(body_at, body_length)
-    elif body_length > _WHOLE:
-        body = read(body_at, _EDGE) + read(from_length + length - _EDGE, _EDGE)
-    return _digest(b"%s%s\0%d\0%s" % (start[:from_length], _VOLATILE.sub(b"", headers), body_length, body))
+    # Numbers first: where they end nobody can move, whatever stands in the header.
+    return _digest(b"%d %08x\n%b" % (body_length, body_crc, _VOLATILE.sub(b"", head)))
 
 
 def _digest(octets: bytes) -> bytes:
-    return hashlib.sha256(octets).hexdigest()[:32].encode()
+    return hashlib.sha256(octets).hexdigest()[:DIGEST].encode()
