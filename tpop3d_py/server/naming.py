@@ -1,0 +1,92 @@
+"""The virtual domain of a listener that was not given one: found by the local address of each connection.
+
+Rules, which are the ancestor's: with ``/REGEX/`` the domain is what its group takes of a name that reverse
+DNS gives the address, else the address itself; without, it is what stands behind the first dot of such a
+name, else the machine's own name, else ``x.invalid``.
+
+When things fail: there is always a domain, at the latest when the resolver's patience ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import socket
+
+from tpop3d_py.server.hosts import Resolver
+
+DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_ADDRESSES_KEPT = 4096
+#: Classes of POSIX, which the ancestor's expressions may use and Python's do not know.
+_CLASSES = {
+    "alpha": "A-Za-z",
+    "digit": "0-9",
+    "alnum": "A-Za-z0-9",
+    "lower": "a-z",
+    "upper": "A-Z",
+    "space": r"\s",
+    "xdigit": "0-9A-Fa-f",
+    "punct": r"!-/:-@\[-`{-~",
+}
+
+
+class Naming:
+    """Finds the domain of connections.
+
+    Args:
+        resolver: gives addresses their names.
+        pattern: takes the domain out of a name; None: what is behind the first dot.
+    """
+
+    def __init__(self, resolver: Resolver, pattern: re.Pattern[str] | None) -> None:
+        self._names = resolver.names
+        self._pattern = pattern
+        self._domain = functools.lru_cache(_ADDRESSES_KEPT)(self._choose)
+        self._machine = machine_domain()
+
+    def known(self, address: str) -> str:
+        """Return the domain of a local address; empty while it is worth while to ask again."""
+        names = self._names(address)
+        return "" if names is None else self._domain(address, names)
+
+    def _choose(self, address: str, names: tuple[str, ...]) -> str:
+        if self._pattern is None:
+            return _behind_the_dot(names) or self._machine
+        found = (self._pattern.search(name) for name in names)
+        domains = (match[1] for match in found if match and match[1] and DOMAIN.fullmatch(match[1]))
+        return next(domains, address).lower()
+
+
+def compile_pattern(text: str) -> re.Pattern[str]:
+    """Read an expression as it is written between slashes.
+
+    Raises:
+        ValueError: it is none, or has not exactly one group.
+    """
+    try:
+        pattern = re.compile(re.sub(r"\[:([a-z]+):\]", _posix_class, text), re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"/{text}/: {error}") from None
+    if pattern.groups != 1:
+        raise ValueError(f"/{text}/ needs exactly one pair of parentheses, around the domain")
+    return pattern
+
+
+def machine_domain() -> str:
+    """Return what a machine without any other name stands for."""
+    node = socket.gethostname()
+    return node.lower() if DOMAIN.fullmatch(node) else "x.invalid"
+
+
+def _posix_class(found: re.Match[str]) -> str:
+    if found[1] not in _CLASSES:
+        raise re.error(f"there is no class [:{found[1]}:]")
+    return _CLASSES[found[1]]
+
+
+def _behind_the_dot(names: tuple[str, ...]) -> str:
+    for name in names:
+        host, dot, domain = name.partition(".")
+        if host and dot and DOMAIN.fullmatch(domain):
+            return domain.lower()
+    return ""
