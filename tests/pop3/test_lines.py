@@ -166,3 +166,44 @@ def test_any_octets_in_any_pieces_make_the_same_lines(pieces: list[bytes], limit
     assert feed(LineBuffer(limit), *pieces) == expected
     assert feed(LineBuffer(limit), octets) == expected
     assert feed(LineBuffer(limit), *(bytes([octet]) for octet in octets)) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"STAT\r\n", b"STAT"),
+        (b"STAT\n", b"STAT"),
+        (b"\n", b""),
+        (b"\r\n", b""),
+        (b"\r\r\n", b"\r"),
+        (b"A" * 510 + b"\r\n", b"A" * 510),
+        (b"A" * 511 + b"\r\n", None),
+        (b"STAT", None),
+        (b"STAT\r", None),
+        (b"STAT\r\nQ", None),
+        (b"STAT\r\nQUIT\r\n", None),
+        (b"\n\n", None),
+    ],
+)
+def test_one_whole_command_is_taken_at_once_and_anything_else_must_be_fed(
+    data: bytes, line: bytes | None
+) -> None:
+    lines = LineBuffer()
+    assert lines.whole(data) == line
+    lines.feed(data)
+    if line is not None:
+        assert lines.next_line() == line, "both ways must agree"
+
+
+def test_nothing_is_taken_past_octets_that_wait_or_that_are_dropped() -> None:
+    lines = LineBuffer()
+    lines.feed(b"ST")
+    assert lines.next_line() is None
+    assert lines.whole(b"AT\r\n") is None
+    lines = LineBuffer(16)
+    lines.feed(b"x" * 20)
+    assert lines.next_line() is TOO_LONG
+    assert lines.whole(b"tail\r\n") is None
+    lines.feed(b"tail\r\n")
+    assert lines.next_line() is None
+    assert lines.whole(b"NOOP\r\n") == b"NOOP"

@@ -49,6 +49,9 @@ class FakeTransport:
         self.secure = True
         return self
 
+    def cut(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -28,7 +28,11 @@ def capability_lines(profile: Profile, *, secure: bool, logged_in: bool) -> byte
         secure: whether the connection is inside TLS.
         logged_in: whether this is the TRANSACTION state.
     """
-    return b"".join(b"%b\r\n" % line for line in _capabilities(profile, secure, logged_in))
+    listed = profile.listed.get((secure, logged_in))
+    if listed is None:
+        listed = b"".join(b"%b\r\n" % line for line in _capabilities(profile, secure, logged_in))
+        profile.listed[secure, logged_in] = listed
+    return listed
 
 
 def _capabilities(profile: Profile, secure: bool, logged_in: bool) -> Iterator[bytes]:

@@ -40,6 +40,9 @@ class Command(NamedTuple):
 
 def parse(line: bytes) -> Command | None:
     """Read one line, given without its line end; None if it holds octets no command may hold."""
+    known = _PLAIN.get(line)
+    if known is not None:
+        return known
     verb, blank, rest = line.lstrip(b" ").partition(b" ")
     verb = verb.upper()
     # Deleting the forbidden octets and comparing lengths is the cheapest search for a set of octets.
@@ -48,3 +51,7 @@ def parse(line: bytes) -> Command | None:
     if not line.isascii() and verb not in _MAY_BE_8BIT:
         return None
     return Command(verb, rest if blank else None)
+
+
+#: What most lines are, read already.
+_PLAIN = {verb: Command(verb, None) for verb in (b"STAT", b"LIST", b"UIDL", b"QUIT", b"CAPA", b"NOOP")}

@@ -71,6 +71,16 @@ class LineBuffer:
         """Octets held that no line has been made of yet."""
         return len(self._data) - self._start
 
+    def whole(self, data: bytes) -> bytes | None:
+        """Return the line if octets from the network are one command and nothing else, as nearly always.
+
+        None: nothing is known about them, and they have to be fed.
+        """
+        end = len(data) - 1
+        if self._data or self._discarding or end >= self._limit or data.find(b"\n") != end:
+            return None
+        return data[: end - 1] if end and data[end - 1] == _CR else data[:end]
+
     def feed(self, data: bytes) -> None:
         """Append octets from the network; all lines should have been taken before."""
         if self._discarding:

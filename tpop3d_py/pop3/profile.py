@@ -39,6 +39,7 @@ class Profile:
         permit_empty_password: whether PASS without an argument is a password of no octets.
         commit_on_early_close: whether QUIT removes messages when the client has hung up behind it.
         languages: made of `texts`.
+        listed: what CAPA has listed so far; `capability_lines` makes each list once.
     """
 
     texts: Texts = CLASSIC
@@ -55,6 +56,7 @@ class Profile:
     permit_empty_password: bool = False
     commit_on_early_close: bool = True
     languages: Languages = field(init=False)
+    listed: dict[tuple[bool, bool], bytes] = field(init=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.implementation and not _CAPABILITY_PARAMETER.match(self.implementation):

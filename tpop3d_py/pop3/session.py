@@ -55,7 +55,7 @@ class Session:
         secure: whether the connection begins inside TLS (RFC 8314).
     """
 
-    __slots__ = ("_ending", "_greeting", "_profile", "_speech", "_state", "_waiting", "counters")
+    __slots__ = ("_ending", "_greeting", "_profile", "_speech", "_state", "_waiting", "counters", "logged_in")
 
     def __init__(
         self, peer: Peer, login: Login, stamp: bytes, profile: Profile, *, secure: bool = False
@@ -68,6 +68,8 @@ class Session:
         )
         self._waiting = False
         self._ending: Ending | None = None
+        #: Whether a login has succeeded.
+        self.logged_in = False
         self.counters = Counters()
 
     @property
@@ -76,14 +78,9 @@ class Session:
         return self._state.user
 
     @property
-    def logged_in(self) -> bool:
-        """Whether a login has succeeded."""
-        return isinstance(self._state, Transaction)
-
-    @property
     def expected(self) -> Expected:
         """What the next line is; a SASL response must not be logged."""
-        if not isinstance(self._state, Authorization):
+        if self.logged_in:
             return Expected.COMMAND
         return Expected.RESPONSE if self._state.challenged else Expected.LOGIN
 
@@ -105,16 +102,19 @@ class Session:
 
     def receive(self, line: bytes) -> Reply:
         """Answer one command line, given without its line end."""
-        self._check_turn(waiting=False)
+        if self._waiting or self._ending is not None:
+            self._check_turn(waiting=False)
+        self.counters.commands += 1
         try:
             reply = self._obey(line)
         except Mistake as mistake:
             return self._mistaken(mistake.text)
-        return self._settle(reply)
+        return reply if reply.then is Then.CONTINUE else self._settle(reply)
 
     def receive_too_long(self) -> Reply:
         """Answer a line that was over the limit."""
         self._check_turn(waiting=False)
+        self.counters.commands += 1
         refusal = self._state.cancel() if isinstance(self._state, Authorization) else None
         if refusal is not None:
             return self._settle(refusal)
@@ -157,12 +157,14 @@ class Session:
             raise RuntimeError("a login is under way" if self._waiting else "no login is under way")
 
     def _obey(self, line: bytes) -> Reply:
-        if isinstance(self._state, Authorization) and self._state.challenged:
-            return self._state.respond(line)
+        state = self._state
+        if state.challenged:
+            assert isinstance(state, Authorization)  # the other one never challenges
+            return state.respond(line)
         command = parse(line)
         if command is None:
             raise Mistake(self._speech.texts.malformed_line)
-        return self._state.handle(command)
+        return state.handle(command)
 
     def _settle(self, reply: Reply) -> Reply:
         """Note what a reply does to the session."""
@@ -193,7 +195,7 @@ class Session:
         except BaseException:
             maildrop.close()
             raise
-        self._state = state
+        self._state, self.logged_in = state, True
         return Reply(True, state.welcome)
 
     def _refuse(self, refusal: Refusal) -> Reply:

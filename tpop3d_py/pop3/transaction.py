@@ -63,6 +63,8 @@ class Transaction:
         "_speech",
         "user",
     )
+    #: The next line is never a SASL response.
+    challenged = False
 
     def __init__(
         self, user: str, maildrop: Maildrop, capabilities: bytes, speech: Speech, counters: Counters

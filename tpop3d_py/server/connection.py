@@ -2,8 +2,8 @@
 
 A connection is run by one thread at a time.  `run` goes on until the connection
 has to wait and says for what; whoever runs it then puts it where it waits.
-Output that the socket does not take stays here, and no command is read while it
-does, so a client that sends without reading costs one chunk of memory.
+Output that the socket does not take waits (`outbox`), and no command is read while it
+does.
 
 STLS changes the transport once its answer is sent, and forgets every octet that was read
 before: what somebody put behind STLS is neither obeyed nor seen (RFC 2595 section 4,
@@ -19,34 +19,23 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from enum import Enum
 from typing import Literal
 
 from tpop3d_py.contracts import BodyInterrupted, Challenge, Credentials, Decision, Maildrop, Peer, Refusal
 from tpop3d_py.log import one_line, printable
 from tpop3d_py.pop3.lines import TOO_LONG, Expected, LineBuffer, TooLong
 from tpop3d_py.pop3.profile import Profile
-from tpop3d_py.pop3.replies import Outgoing, Reply, Then, encode
+from tpop3d_py.pop3.replies import Reply, Then, encode
 from tpop3d_py.pop3.session import Session
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.outbox import Outbox
 from tpop3d_py.server.patience import Patience
 from tpop3d_py.server.transport import Transport, hung_up
+from tpop3d_py.server.waits import Next
 
-#: Replies to pipelined commands are collected up to this many octets before they are sent.
-_COLLECT = 16_384
-#: Octets one connection may send before other connections get their turn.
-_TURN = 1 << 20
+__all__ = ["Connection", "Next"]
+
 _FAULT = b"-ERR [SYS/TEMP] Something bad happened, and I just can't go on. Sorry.\r\n"
-
-
-class Next(Enum):
-    """What a connection waits for."""
-
-    SOCKET = "its socket"
-    TURN = "nothing, but others wait too"
-    LOGIN = "the answer to a login"
-    DELAY = "the moment a held reply may go out"
-    CLOSE = "to be closed"
 
 
 class Connection:
@@ -54,14 +43,13 @@ class Connection:
 
     __slots__ = (
         "_asked_at",
-        "_body",
         "_closing",
         "_commits_late",
         "_ending",
         "_held",
         "_lines",
         "_log",
-        "_out",
+        "_outbox",
         "_starts_tls",
         "_trace",
         "confirmed",
@@ -72,7 +60,6 @@ class Connection:
         "received",
         "registered",
         "resume_at",
-        "sent",
         "session",
         "started",
         "transport",
@@ -103,11 +90,9 @@ class Connection:
         self.granted: Decision | None = None
         self.confirmed = False
         self.received = 0
-        self.sent = 0
         self._log, self._trace = habits.log, habits.trace
         self._lines = LineBuffer()
-        self._out: bytes | memoryview = b""
-        self._body: Outgoing | None = None
+        self._outbox = Outbox()
         self._held: Reply | None = None
         self._closing = False
         self._starts_tls = False
@@ -144,9 +129,8 @@ class Connection:
     def time_out(self) -> Next:
         """Say good-bye to a client that was idle for too long; what it does not take at once is dropped."""
         self._held = None
-        blocked = bool(self._out) or self._body is not None
         self._ending = "timed out"
-        if not blocked:
+        if not self._outbox:
             self._guarded(self.session.timed_out)
         return Next.CLOSE
 
@@ -157,7 +141,7 @@ class Connection:
             reply, self._held = self._held, None
             reply.delay = 0.0
             waits = self._take(reply)
-        if waits is None and (self._out or self._body is not None):
+        if waits is None and self._outbox:
             waits = self._flush()
         if waits is None and self._lines.pending:
             waits = self._obey()
@@ -165,9 +149,7 @@ class Connection:
 
     def close(self) -> None:
         """Release everything; deletions that were not committed by QUIT never happen."""
-        if self._body is not None:
-            self._body.close()
-            self._body = None
+        self._outbox.close()
         self.session.connection_lost()
         self.transport.close()
 
@@ -185,6 +167,11 @@ class Connection:
         if self.session.logged_in:
             return f"[{self.fd}]{printable(self.session.user)}({self.peer.client_host})"
         return f"[{self.fd}]{self.peer.client_host}/{self.peer.domain}"
+
+    @property
+    def sent(self) -> int:
+        """Octets that went out."""
+        return self._outbox.sent
 
     @property
     def ending(self) -> str:
@@ -262,36 +249,28 @@ class Connection:
             return Next.DELAY
         if self._trace is not None:
             self._trace.said(self.describe(), reply)
-        wire = encode(reply)
-        if isinstance(wire, bytes):
-            self._out = b"".join((self._out, wire)) if self._out else wire
-        else:
-            self._body = wire
-        self._closing = reply.then is Then.CLOSE
-        self._starts_tls = reply.then is Then.START_TLS
-        stops = self._closing or self._starts_tls
-        if self._body is None and len(self._out) < _COLLECT and not stops:
-            return None
-        return self._flush()
+        self._outbox.put(encode(reply))
+        if reply.then is not Then.CONTINUE:
+            self._closing = reply.then is Then.CLOSE
+            self._starts_tls = reply.then is Then.START_TLS
+            return self._flush()
+        return self._flush() if self._outbox.is_full else None
 
     def _flush(self) -> Next | None:
         """Send what is to be sent; None when all of it is gone."""
-        turn = 0
-        while self._out or self._body is not None:
-            if not self._out:
-                if not self._next_chunk():
-                    return Next.CLOSE
-                continue
-            count = self.transport.send(self._out)
-            if count <= 0:
-                return Next.SOCKET if count == 0 else Next.CLOSE
-            self.sent += count
-            turn += count
-            if self.session.logged_in:  # before that only the login's deadline counts
-                self.patience.renew()
-            self._out = b"" if count == len(self._out) else memoryview(self._out)[count:]
-            if turn > _TURN:
-                return Next.TURN
+        before = self._outbox.sent
+        try:
+            waits = self._outbox.push(self.transport)
+        except BodyInterrupted as error:
+            self._log.error(f"client {self.describe()}: message broke off: {error.detail}")
+            self._ending = "message broke off"
+            return Next.CLOSE
+        except Exception:
+            return self._fail()
+        if self.session.logged_in and self._outbox.sent != before:
+            self.patience.renew()  # a client that takes something is not idle
+        if waits is not None:
+            return waits
         if self._starts_tls:
             return self._start_tls()
         return Next.CLOSE if self._closing else None
@@ -306,28 +285,10 @@ class Connection:
         self.session.tls_started()
         return None
 
-    def _next_chunk(self) -> bool:
-        """Fetch a part of a body; False when it cannot be completed."""
-        assert self._body is not None
-        try:
-            chunk = next(self._body, None)
-        except BodyInterrupted as error:
-            self._log.error(f"client {self.describe()}: message broke off: {error.detail}")
-            self._ending = "message broke off"
-            return False
-        except Exception:
-            self._fail()
-            return False
-        if chunk is None:
-            self._body = None
-        else:
-            self._out = chunk
-        return True
-
     def _fail(self) -> Next:
         """Answer our own fault."""
         self._ending = "internal error"
         self._log.error(f"client {self.describe()}: internal error: {one_line(traceback.format_exc())}")
-        if not self._out and self._body is None:
+        if not self._outbox:
             self.transport.send(_FAULT)
         return Next.CLOSE
