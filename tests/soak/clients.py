@@ -75,6 +75,7 @@ class Owner(threading.Thread):
             leaving = {token: n for n, token in enumerate(tokens, 1) if self._dice.random() < removes}
             for number in leaving.values():
                 client.dele(number)
+            self._over.wait(self._dice.choice((0, 0, 0.3, 1.5)))  # so that some are there when it happens
             self._quit(client, set(leaving))
         finally:
             client.close()
