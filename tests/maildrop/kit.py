@@ -153,11 +153,13 @@ class FaultyFiles(Files):
             return True
         raise Killed
 
-    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
         creates = bool(flags & os.O_CREAT)
         if (creates or self._opens) and self._tick(needs_room=creates):
             raise Killed
-        fd = super().open(path, flags, mode)
+        fd = super().open(path, flags, mode, folder)
         self._fds.add(fd)
         return fd
 

@@ -142,8 +142,10 @@ class Film(Files):
         self.scenes: list[Change | Sync] = []
         self._targets: dict[int, str] = {}
 
-    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-        fd = super().open(path, flags, mode)
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
+        fd = super().open(path, flags, mode, folder)
         path = os.fsdecode(path)
         self._targets[fd] = "folder" if flags & os.O_DIRECTORY == os.O_DIRECTORY else name(path)
         if flags & os.O_CREAT:

@@ -214,10 +214,14 @@ def foreign_link(path: Path) -> None:
 class Refusing(QuickFiles):
     """Refuses what a process without privileges could not read."""
 
-    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-        if os.path.basename(os.fsdecode(path)).startswith("2000.") and not os.stat(path).st_mode & 0o400:
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
+        if os.path.basename(os.fsdecode(path)).startswith("2000.") and not (
+            os.stat(path, dir_fd=folder).st_mode & 0o400
+        ):
             raise PermissionError(13, "Permission denied")
-        return super().open(path, flags, mode)
+        return super().open(path, flags, mode, folder)
 
 
 @pytest.mark.parametrize("what", [fifo, unix_socket, folder, symlink, dangling, unreadable])

@@ -136,17 +136,19 @@ def test_known_sizes_are_not_counted_again(path: str) -> None:
     deliver(path)
     for file in files:
         os.chmod(file, 0)  # root may read them all the same, so look at the access times' substitute
-    opened: list[str] = []
+    opened: list[tuple[str, bool]] = []
 
     class Watching(FaultyFiles):
-        def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-            opened.append(os.fsdecode(path))
-            return super().open(path, flags, mode)
+        def open(
+            self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+        ) -> int:
+            opened.append((os.fsdecode(path), folder is not None))
+            return super().open(path, flags, mode, folder)
 
     watching = maildir_driver(Watching())
     watching.cache = driver.cache
     assert len(watching.open(path, identity()).sizes) == 6
-    assert opened == [f"{path}/new/3000.M1P1.host"]
+    assert opened == [(f"{path}/new", False), ("3000.M1P1.host", True)]
 
 
 def test_a_renamed_message_is_found(path: str) -> None:

@@ -18,9 +18,11 @@ class Watching(Files):
     def __init__(self) -> None:
         self.read = 0
 
-    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-        self.read += "/new/" in os.fsdecode(path)
-        return super().open(path, flags, mode)
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
+        self.read += folder is not None  # only messages are opened from their folder
+        return super().open(path, flags, mode, folder)
 
 
 @pytest.fixture

@@ -37,10 +37,12 @@ class FullFiles(FaultyFiles):
 
     error = errno.ENOSPC
 
-    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
         if flags & os.O_CREAT and not os.path.lexists(path):
             raise OSError(self.error, os.strerror(self.error))
-        return super().open(path, flags, mode)
+        return super().open(path, flags, mode, folder)
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         assert offset + len(data) <= os.fstat(fd).st_size, "everything stays within space that is ours"

@@ -14,6 +14,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar, overload
 
+#: Messages from which on it pays to give back to the kernel what making a snapshot took.
+MANY = 5000
+
 
 class Octets(Sequence[bytes]):
     """An immutable sequence of byte strings in one `bytes` object."""

@@ -44,9 +44,11 @@ _TEMPORARY = frozenset(
 class Files:
     """The system's file calls, one method each."""
 
-    def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-        """Open or create a file and return its descriptor."""
-        return os.open(path, flags | _ALWAYS, mode)
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
+        """Open or create a file, named from an open folder if there is one, and return its descriptor."""
+        return os.open(path, flags | _ALWAYS, mode, dir_fd=folder)
 
     def close(self, fd: int) -> None:
         """Close a descriptor, and with it the locks of its open file description."""

@@ -28,11 +28,12 @@ import stat
 import time
 from collections.abc import Sequence
 
+from tpop3d_py import libc
 from tpop3d_py.contracts import Body, Identity, MaildropError, MessageGone, Reason
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop import maildir_index, maildir_quota
 from tpop3d_py.maildrop.body import FileSource, opened
-from tpop3d_py.maildrop.columns import Cache
+from tpop3d_py.maildrop.columns import MANY, Cache
 from tpop3d_py.maildrop.files import Files, is_link_to_foreign, sync_folder, unusable
 from tpop3d_py.maildrop.maildir_lock import PopLock
 from tpop3d_py.maildrop.maildir_options import PLAIN, MaildirOptions
@@ -98,6 +99,8 @@ class MaildirDriver:
         self.cache.put(path, snapshot)
         if maildir_index.is_worth_saving(scanner):
             maildir_index.save(self.files, path, snapshot, identity.uid, identity.gid)
+        if scanner.messages_listed >= MANY:
+            libc.return_memory()
         return snapshot
 
     @staticmethod

@@ -24,8 +24,7 @@ import re
 import stat
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator
 
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.columns import Octets
@@ -39,16 +38,12 @@ from tpop3d_py.maildrop.maildir_snapshot import (
     settled,
     signature,
 )
-from tpop3d_py.maildrop.wire import SizeCounter
+from tpop3d_py.maildrop.wire import SizeCounter, wire_size
 
-_STEP = 256 * 1024
-_LF = 10
+_STEP = 128 * 1024
 _SCANS = 3  # a folder that changes while it is read is read again, but not for ever
 _NAME_TIME = re.compile(rb"(\d{1,18})\.(?:[^.]*?[MH](\d{1,18}))?")
 _LEFT_OUT = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
-
-Row = tuple[bytes, int, int, int]
-"""One message of a scan: place, stored octets, modification time in ns, octets on the wire."""
 
 
 class Scanner:
@@ -73,8 +68,6 @@ class Scanner:
         self._root = os.fsencode(path) + b"/"
         self._options = options
         self._held = held
-        self._buffer = bytearray(_STEP)
-        self._buffers = (self._buffer,)
 
     def scan(self) -> Snapshot:
         """Read all folders that changed and return the messages of all.
@@ -109,37 +102,49 @@ class Scanner:
             else:
                 self._leave_out(place, "is not a regular file")
 
-    def _snapshot(self, marks: Signature, quiet: frozenset[bytes], listed: list[bytes]) -> Snapshot:
-        self.messages_listed = len(listed)
-        # Columns from the start: a tuple for each of 50,000 messages would cost more than all the rest.
-        places, keys = [], []
-        stored, mtimes, sizes = array("Q"), array("q"), array("Q")
-        for place, octets, mtime_ns, wire in chain(self._kept(quiet), self._rows(listed)):
-            places.append(place)
-            keys.append(_sort_key(place, mtime_ns))
-            stored.append(octets)
-            mtimes.append(mtime_ns)
-            sizes.append(wire)
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        del keys
-        columns = (_ordered(column, order) for column in (stored, mtimes, sizes))
-        return Snapshot(marks, Octets(map(places.__getitem__, order)), *columns)
+    def _snapshot(self, marks: Signature, quiet: frozenset[bytes], places: list[bytes]) -> Snapshot:
+        """Put messages in order and describe them; `places` are those in folders that changed."""
+        self.messages_listed = len(places)
+        known = self._known(places)
+        kept = self._kept(quiet)
+        places += kept
+        # In order before they are read, so that the columns grow as they shall stay.
+        places.sort(key=self._sort_key)
+        columns = _Columns()
+        folders: dict[bytes, int] = {}
+        try:
+            for place in places:
+                if place in kept:
+                    self._take_over(place, kept[place], columns)
+                else:
+                    self._look(place, known, folders, columns)
+        finally:
+            for fd in folders.values():
+                self._files.close(fd)
+        return columns.snapshot(marks)
 
-    def _kept(self, quiet: frozenset[bytes]) -> Iterator[Row]:
-        """Yield what is known of messages in folders that did not change."""
-        held = self._held
-        if held is None or not quiet:
-            return
-        for row in zip(held.places, held.stored, held.mtimes, held.sizes, strict=True):
-            if row[0].rpartition(b"/")[0] in quiet:
-                yield row
+    def _sort_key(self, place: bytes) -> bytes:
+        """Return octets by which messages sort: seconds and microseconds in 18 digits each, then the name."""
+        base = base_name(place)
+        match = _NAME_TIME.match(base)
+        if match is None:
+            mtime_ns = self._mtime_ns(place)
+            return b"%018d%018d%b" % (mtime_ns // 1_000_000_000, mtime_ns // 1000 % 1_000_000, base)
+        seconds, microseconds = match.groups(b"")
+        return seconds.rjust(18, b"0") + microseconds.rjust(18, b"0") + base
 
-    def _rows(self, listed: list[bytes]) -> Iterator[Row]:
-        known = self._known(listed)
-        for place in listed:
-            row = self._row(place, known.get(base_name(place)) if known else None)
-            if row is not None:
-                yield row
+    def _mtime_ns(self, place: bytes) -> int:
+        try:
+            return os.lstat(self._root + place).st_mtime_ns
+        except OSError:
+            return 0  # gone, or to be found out when it is opened
+
+    def _kept(self, quiet: frozenset[bytes]) -> dict[bytes, int]:
+        """Return by place which messages of the snapshot lie in folders that did not change."""
+        if self._held is None or not quiet:
+            return {}
+        places = enumerate(self._held.places)
+        return {place: index for index, place in places if place.rpartition(b"/")[0] in quiet}
 
     def _known(self, listed: list[bytes]) -> dict[bytes, int]:
         """Return by base name which message of the snapshot held each listed one is."""
@@ -155,74 +160,99 @@ class Scanner:
                 known[base] = -1 if base in known else index
         return {base: index for base, index in known.items() if index >= 0}
 
-    def _row(self, place: bytes, known: int | None) -> Row | None:
-        """Describe one message, reading it if need be; None if it is not to be shown."""
+    def _look(
+        self, place: bytes, known: dict[bytes, int], folders: dict[bytes, int], columns: _Columns
+    ) -> None:
+        """Describe one message, reading it if need be; one that is not to be shown is left out."""
         try:
-            if known is not None and (row := self._known_row(place, known)) is not None:
-                return row
-            return self._count(place)
+            if known and (index := known.get(base_name(place))) is not None and self._holds(place, index):
+                self._take_over(place, index, columns)
+            else:
+                self._count(place, folders, columns)
         except FileNotFoundError:
-            return None
+            return
         except OSError as error:
             if error.errno not in _LEFT_OUT:
                 raise
             self._leave_out(place, error.strerror or "cannot be read")
-            return None
 
-    def _known_row(self, place: bytes, known: int) -> Row | None:
-        """Return what is known of a message, if it can still be believed."""
+    def _holds(self, place: bytes, index: int) -> bool:
+        """Tell whether what is known of a message can still be believed."""
         held = self._held
         if held is None:
-            return None
-        stored, mtime_ns = held.stored[known], held.mtimes[known]
-        if not (self._options.trusts_names and self._options.size_in(place) == stored):
-            st = os.lstat(self._root + place)
-            if st.st_size != stored or st.st_mtime_ns != mtime_ns:
-                return None
-        return place, stored, mtime_ns, held.sizes[known]
+            return False
+        stored = held.stored[index]
+        if self._options.trusts_names and self._options.size_in(place) == stored:
+            return True
+        st = os.lstat(self._root + place)
+        return st.st_size == stored and st.st_mtime_ns == held.mtimes[index]
 
-    def _count(self, place: bytes) -> Row | None:
+    def _take_over(self, place: bytes, index: int, columns: _Columns) -> None:
+        held = self._held
+        if held is not None:
+            columns.add(place, held.stored[index], held.mtimes[index], held.sizes[index])
+
+    def _count(self, place: bytes, folders: dict[bytes, int], columns: _Columns) -> None:
         """Read a whole message and count its octets on the wire."""
-        fd = self._files.open(self._root + place)
+        folder, _, name = place.rpartition(b"/")
+        # From its folder the way to a file is short: a third of what opening by the whole path costs.
+        if (at := folders.get(folder)) is None:
+            at = folders[folder] = self._files.open(self._root + folder, os.O_RDONLY | os.O_DIRECTORY)
+        fd = self._files.open(name, folder=at)
         try:
             st = os.fstat(fd)
+            octets = st.st_size
             if not stat.S_ISREG(st.st_mode):
                 self._leave_out(place, "is not a regular file")
-                return None
-            if is_link_to_foreign(st, self._uid):
+                return
+            if st.st_nlink > 1 and is_link_to_foreign(st, self._uid):
                 self._leave_out(place, f"is a link to a file of uid {st.st_uid}")
-                return None
-            buffer = self._buffer
-            stored = os.readv(fd, self._buffers)
-            if stored == st.st_size < _STEP:
-                # As `wire.wire_size` counts, but without a copy: most mail is small, and there is much of it.
-                wire = stored + buffer.count(b"\n", 0, stored)
-                if buffer.find(b"\r", 0, stored) >= 0:
-                    wire -= buffer.count(b"\r\n", 0, stored)
-                if stored and buffer[stored - 1] != _LF:
-                    wire += 2
+                return
+            # One octet more than there should be: if it does not come, this is the end.
+            if octets < _STEP and len(stored := os.read(fd, octets + 1)) == octets:
+                wire = wire_size(stored)
             else:
-                stored, wire = self._count_long(fd, stored)
+                octets, wire = _count_long(fd)
         finally:
             self._files.close(fd)
         self.messages_read += 1
-        self.octets_read += stored
-        return place, stored, st.st_mtime_ns, wire
-
-    def _count_long(self, fd: int, got: int) -> tuple[int, int]:
-        counter, stored = SizeCounter(), 0
-        while got:
-            counter.feed(bytes(memoryview(self._buffer)[:got]))
-            stored += got
-            got = os.readv(fd, self._buffers)
-        return stored, counter.total()
+        self.octets_read += octets
+        columns.add(place, octets, st.st_mtime_ns, wire)
 
     def _leave_out(self, place: bytes, why: str) -> None:
         self._log.warning(f"maildir {printable(self._path)}: {printable(place)} left out: {why}")
 
 
-def _ordered(column: array[int], order: Sequence[int]) -> array[int]:
-    return array(column.typecode, map(column.__getitem__, order))
+class _Columns:
+    """The columns of a snapshot in the making; a tuple for each message would cost more than the rest."""
+
+    __slots__ = ("_blob", "_ends", "_mtimes", "_sizes", "_stored")
+
+    def __init__(self) -> None:
+        self._blob, self._ends = bytearray(), array("I", [0])
+        self._stored, self._mtimes, self._sizes = array("Q"), array("q"), array("Q")
+
+    def add(self, place: bytes, stored: int, mtime_ns: int, size: int) -> None:
+        """Add one message."""
+        self._blob += place
+        self._ends.append(len(self._blob))
+        self._stored.append(stored)
+        self._mtimes.append(mtime_ns)
+        self._sizes.append(size)
+
+    def snapshot(self, marks: Signature) -> Snapshot:
+        """Return what was added."""
+        places = Octets.joined(bytes(self._blob), self._ends)
+        return Snapshot(marks, places, self._stored, self._mtimes, self._sizes)
+
+
+def _count_long(fd: int) -> tuple[int, int]:
+    """Return the octets of a file, stored and on the wire, reading it from its start."""
+    counter, stored = SizeCounter(), 0
+    while piece := os.pread(fd, _STEP, stored):
+        counter.feed(piece)
+        stored += len(piece)
+    return stored, counter.total()
 
 
 def list_folder(path: str, folder: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -244,13 +274,3 @@ def list_folder(path: str, folder: bytes) -> Iterator[tuple[bytes, bool]]:
 def _without_moved(places: list[bytes]) -> list[bytes]:
     """Keep one place per base name, the last seen: in a restless maildir the earlier was moved."""
     return list({base_name(place): place for place in places}.values())
-
-
-def _sort_key(place: bytes, mtime_ns: int) -> bytes:
-    """Return octets by which messages sort: seconds and microseconds in 18 digits each, then the name."""
-    base = base_name(place)
-    match = _NAME_TIME.match(base)
-    if match is None:
-        return b"%018d%018d%b" % (mtime_ns // 1_000_000_000, mtime_ns // 1000 % 1_000_000, base)
-    seconds, microseconds = match.groups(b"")
-    return seconds.rjust(18, b"0") + microseconds.rjust(18, b"0") + base

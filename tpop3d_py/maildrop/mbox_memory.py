@@ -14,9 +14,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tpop3d_py import libc
 from tpop3d_py.contracts import Identity
 from tpop3d_py.maildrop import mbox_index
-from tpop3d_py.maildrop.columns import Cache
+from tpop3d_py.maildrop.columns import MANY, Cache
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.mbox_index import BESIDE, IndexPattern
 from tpop3d_py.maildrop.mbox_scan import scan, seems_to_fit
@@ -78,6 +79,8 @@ class MboxMemory:
         self._cache.put(path, snapshot)
         if before.size - (grown.length if grown is not None else 0) >= mbox_index.WORTH_OCTETS:
             self.save(path, snapshot, identity)
+        if len(snapshot) >= MANY:
+            libc.return_memory()
         return snapshot
 
     def update(

@@ -58,12 +58,9 @@ class SizeCounter:
         """Count one more chunk of stored octets."""
         if not stored:
             return
-        bare = stored.count(b"\n")
-        if b"\r" in stored:  # memchr; most mail has none, and counting pairs costs more
-            bare -= stored.count(b"\r\n")
+        self._octets += _crlf_length(stored)
         if self._last == b"\r" and stored.startswith(b"\n"):
-            bare -= 1  # a CRLF that was cut between two chunks
-        self._octets += len(stored) + bare
+            self._octets -= 1  # a CRLF that was cut between two chunks
         self._last = stored[-1:]
 
     def total(self) -> int:
@@ -81,9 +78,17 @@ def to_wire(stored: bytes) -> bytes:
 
 def wire_size(stored: bytes) -> int:
     """Return ``len(to_wire(stored))`` without making it."""
-    counter = SizeCounter()
-    counter.feed(stored)
-    return counter.total()
+    octets = _crlf_length(stored)
+    return octets if not stored or stored.endswith(b"\n") else octets + 2
+
+
+def _crlf_length(data: bytes) -> int:
+    # To make the octets and drop them is twice as fast as to count line ends: `bytes.replace` looks for them
+    # with memchr, `bytes.count` goes octet by octet.
+    octets = len(data.replace(b"\n", b"\r\n"))
+    if b"\r" in data:  # memchr again; most mail has none, and counting pairs costs more
+        octets -= data.count(b"\r\n")
+    return octets
 
 
 def _crlf(data: bytes) -> bytes:
