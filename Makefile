@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check unit format docs bench clean
+.PHONY: demo test check unit format docs man deb bench clean
 
 demo: $(VENV)/.ready  ## Serve some mail on loopback, until Ctrl-C
 	@PYTHONUNBUFFERED=1 $(BIN)/python scripts/demo
@@ -24,6 +24,11 @@ format: $(VENV)/.ready-test  ## Lay the code out
 
 docs: $(VENV)/.ready-test  ## Write the generated pages anew
 	$(BIN)/python scripts/generate-docs
+
+man: docs  ## The manual pages are among the generated pages: read one with man -M docs/man vmail
+
+deb: $(VENV)/.ready-test  ## Build dist/tpop3d-py_VERSION_all.deb (see docs/install.md)
+	$(BIN)/python scripts/make-deb
 
 bench: $(VENV)/.ready-test  ## Measure this machine (see docs/performance.md)
 	$(BIN)/python scripts/bench

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def test_a_page_is_put_together() -> None:
     page = manpages.page("# a.conf(5): a thing\n\n## Text\n\n{{x}}\n\nMore.\n", "1.2", {"x": ".XX\n"})
-    assert page.file == "a.conf.5"
+    assert (page.file, page.section) == ("a.conf.5", 5)
     assert page.text == (
         '.TH A.CONF 5 "" "tpop3d_py 1.2" "Configuration files of tpop3d_py"\n.nh\n.ad l\n'
         ".SH NAME\na.conf \\- a thing\n.SH TEXT\n.XX\n.PP\nMore.\n"

@@ -13,7 +13,7 @@ from tests.system.support.processes import CHECKOUT, program
 from tpop3d_py.log import quoted
 
 SCRIPTS = CHECKOUT / "scripts"
-PAGES = sorted((CHECKOUT / "docs/man").iterdir())
+PAGES = sorted((CHECKOUT / "docs/man").glob("man?/*"))
 BASH, ZSH, FISH = (sorted((SCRIPTS / "completion" / shell).iterdir()) for shell in ("bash", "zsh", "fish"))
 pytestmark = pytest.mark.usefixtures("system")
 
@@ -73,7 +73,7 @@ def test_formatters_have_nothing_to_say_about_a_page(path: Path) -> None:
 
 
 def test_man_shows_a_page_as_it_was_written() -> None:
-    shown = run("man", "--warnings", "-E", "ascii", "-P", "cat", "-l", CHECKOUT / "docs/man/VE-popbox.8")
+    shown = run("man", "--warnings", "-E", "ascii", "-P", "cat", "-l", CHECKOUT / "docs/man/man8/VE-popbox.8")
     assert "VE-popbox add [--type {bsd,maildir}] [--adopt] DOMAIN USER" in " ".join(shown.split())
     assert "vmail.conf(5)" in shown
 

@@ -31,9 +31,10 @@ _NO_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A finished page: the name of its file, and its text."""
+    """A finished page: the name of its file, the section of the manual it belongs to, and its text."""
 
     file: str
+    section: int
     text: str
 
 
@@ -54,7 +55,7 @@ def page(source: str, version: str, generated: Mapping[str, str]) -> Page:
         generated[piece] if at % 2 else roff.from_markdown(piece) for at, piece in enumerate(pieces)
     )
     head = roff.header(name, number, summary, f"tpop3d_py {version}", _MANUALS[number])
-    return Page(f"{name}.{number}", roff.tidied(head + body))
+    return Page(f"{name}.{number}", number, roff.tidied(head + body))
 
 
 # --- configuration files -----------------------------------------------------
