@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tpop3d_py.auth.accounts import Account, Accounts
+from tpop3d_py.auth.accounts import Account, Accounts, Owner
 from tpop3d_py.auth.chain import Chain
-from tpop3d_py.auth.drivers.virtualemail import Owner, VirtualEmail
+from tpop3d_py.auth.drivers.virtualemail import VirtualEmail
 from tpop3d_py.auth.names import NameSettings
 from tpop3d_py.auth.tokens import TokenCheckError, TokenSettings, load_check
 from tpop3d_py.contracts import Credentials, Mechanism, Peer, TokenCheck, Verdict

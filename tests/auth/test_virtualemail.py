@@ -6,8 +6,8 @@ import pytest
 
 from tests.scramclient import ScramClient
 from tpop3d_py.auth import passwords
-from tpop3d_py.auth.accounts import Account, Accounts
-from tpop3d_py.auth.drivers.virtualemail import Owner, VirtualEmail
+from tpop3d_py.auth.accounts import Account, Accounts, Owner
+from tpop3d_py.auth.drivers.virtualemail import VirtualEmail
 from tpop3d_py.auth.names import Attempt
 from tpop3d_py.auth.scram import make_stored
 from tpop3d_py.contracts import Credentials, Decision, Mechanism, Peer, Verdict

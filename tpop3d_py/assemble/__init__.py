@@ -9,6 +9,7 @@ from tpop3d_py.assemble.groups import (
     Options,
     StartError,
     auth_settings,
+    daemon_groups,
     make_log,
 )
 
@@ -19,6 +20,7 @@ __all__ = [
     "StartError",
     "auth_settings",
     "check",
+    "daemon_groups",
     "make_log",
     "serve",
 ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tpop3d_py import __version__
 from tpop3d_py.assemble.doors import tls_of
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings
 from tpop3d_py.assemble.processes import Lasting, make_generation
 from tpop3d_py.auth import passwords
+from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import NoDrivers, assemble_chain
 from tpop3d_py.auth.tokens import TokenCheckError
 from tpop3d_py.config import ConfigError, Configuration
@@ -71,8 +73,21 @@ def _claim(path: str) -> PidFile | None:
         raise StartError(str(error)) from None
 
 
-def check(conf: Configuration) -> list[str]:
-    """Look for what would keep the server from starting, without binding or connecting; return warnings.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What `check` found: nothing that keeps the server from starting.
+
+    Args:
+        warnings: what the operator should look at.
+        drivers: names of the authentication drivers that are on, in the order in which they are asked.
+    """
+
+    warnings: tuple[str, ...]
+    drivers: tuple[str, ...]
+
+
+def check(conf: Configuration) -> Findings:
+    """Look for what would keep the server from starting, without binding or connecting.
 
     Raises:
         StartError: it would not start.
@@ -83,11 +98,12 @@ def check(conf: Configuration) -> list[str]:
         authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
         for listener in server.listen_address:
             tls_of(listener)
-    except (NoDrivers, TokenCheckError, DirectoryError, privileges.PrivilegeError) as error:
+    except (NoDrivers, DriverError, TokenCheckError, DirectoryError, privileges.PrivilegeError) as error:
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
-    return [*conf.warnings, *authentication.notices]
+    names = tuple(driver.name for driver in authentication.drivers)
+    return Findings((*conf.warnings, *authentication.notices), names)
 
 
 def detach() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tpop3d_py.auth.drivers.directory import DirectoryDriverSettings
-from tpop3d_py.auth.drivers.mysql import MysqlSettings
+from tpop3d_py.auth import installed
 from tpop3d_py.auth.drivers.pam import PamSettings
+from tpop3d_py.auth.installed import OrderSettings
 from tpop3d_py.auth.names import NameSettings
+from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import AuthSettings
 from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
@@ -18,17 +19,18 @@ from tpop3d_py.maildrop.opener import MaildropSettings
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 
-#: Settings of the POP3 daemon, in the order of the sample file and the reference page.
+#: Settings of the POP3 daemon without other packages' drivers, in the order of the sample file and the
+#: reference page.
 POP3_GROUPS: tuple[type[Any], ...] = (
     ServerSettings,
     ProtocolSettings,
     NameSettings,
     MaildropSettings,
     LogSettings,
-    DirectoryDriverSettings,
-    MysqlSettings,
-    PamSettings,
     TokenSettings,
+    OrderSettings,
+    PamSettings,
+    *(plugin.settings for plugin in installed.BUILT_IN),
 )
 #: Settings of the directory, which every command reads.
 DIRECTORY_GROUPS: tuple[type[Any], ...] = (DirectorySettings,)
@@ -36,6 +38,20 @@ DIRECTORY_GROUPS: tuple[type[Any], ...] = (DirectorySettings,)
 
 class StartError(Exception):
     """The server cannot start; the text is for the operator."""
+
+
+def daemon_groups() -> tuple[type[Any], ...]:
+    """Return all settings of the POP3 daemon on this machine, those of the directory included.
+
+    Raises:
+        StartError: an authentication driver of another package cannot be used.
+    """
+    try:
+        drivers = installed.drivers()
+    except DriverError as error:
+        raise StartError(str(error)) from None
+    others = (plugin.settings for plugin in drivers if plugin.settings not in POP3_GROUPS)
+    return (*POP3_GROUPS, *others, *DIRECTORY_GROUPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +84,10 @@ def auth_settings(conf: Configuration) -> AuthSettings:
     """Pick the settings that logins depend on."""
     return AuthSettings(
         names=conf.get(NameSettings),
-        pam=conf.get(PamSettings),
+        order=conf.get(OrderSettings).order,
         directory=conf.get(DirectorySettings),
-        directory_driver=conf.get(DirectoryDriverSettings),
-        mysql=conf.get(MysqlSettings),
         tokens=conf.get(TokenSettings),
         empty_passwords=conf.get(ProtocolSettings).empty_passwords,
+        pam=conf.get(PamSettings),
+        drivers={plugin.name: conf.get(plugin.settings) for plugin in installed.drivers()},
     )

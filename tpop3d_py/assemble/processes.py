@@ -14,6 +14,7 @@ from functools import partial
 
 from tpop3d_py.assemble.doors import open_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
+from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import Authentication, NoDrivers, assemble_chain
 from tpop3d_py.auth.tokens import TokenCheckError
 from tpop3d_py.config import Configuration
@@ -68,6 +69,7 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
             claims.keep()
     except (
         NoDrivers,
+        DriverError,
         TokenCheckError,
         ListenError,
         DirectoryError,
@@ -102,7 +104,7 @@ def _announce(doors: Sequence[Door], conf: Configuration, authentication: Authen
         log.notice(f"listening on address {host}, port {port}, domain {door.domain}{tls}")
     for notice in authentication.notices:
         log.warning(notice)
-    log.notice(f"{authentication.drivers} authentication drivers successfully loaded")
+    log.notice(f"{len(authentication.drivers)} authentication drivers successfully loaded")
 
 
 class _Plant:
@@ -125,7 +127,7 @@ class _Plant:
         self._log = log
         self._mail_root = conf.get(DirectorySettings).mail_root
         self._link = AuthLink(server.worker_count)
-        self._opener = Opener(conf.get(MaildropSettings), log)
+        self._opener = Opener(conf.get(MaildropSettings), log, own=authentication.mailboxes)
         trace = Dialogue(log) if options.verbose else None
         habits = Habits(Timeouts(server.timeout_seconds, server.login_timeout_seconds), log, trace)
         admission = Admission(self._opener.open, lasting.board, server.max_children, log)
@@ -159,7 +161,9 @@ class _Plant:
 
     def _authenticate(self, _slot: Slot) -> None:
         self._lasting.sockets.close_all()
+        self._authentication.start()
         self._drop()
+        self._authentication.settle()
         authenticator.serve(
             self._link, self._authentication.chain.decide, self._server.auth_timeout, self._log
         )

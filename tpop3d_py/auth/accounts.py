@@ -12,7 +12,7 @@ from __future__ import annotations
 import grp
 import pwd
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _KEPT_SECONDS = 60.0
 
@@ -49,6 +49,30 @@ class Accounts:
         account = Account(entry.pw_uid, entry.pw_gid, entry.pw_dir)
         self._known[name] = now + _KEPT_SECONDS, account
         return account
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """How the ids of a mailbox are found.
+
+    Args:
+        accounts: the machine's Unix accounts.
+        fixed: take these ids whatever the driver says: the server is not root and can have no others.
+        group: group id to use instead of the account's own; None for the account's own.
+    """
+
+    accounts: Accounts
+    fixed: Account | None = None
+    group: int | None = None
+
+    def of(self, unix_user: str) -> Account:
+        """Return the ids for a mailbox that belongs to a Unix user.
+
+        Raises:
+            KeyError: there is no such Unix account.
+        """
+        account = self.fixed or self.accounts.find(unix_user)
+        return account if self.group is None else replace(account, gid=self.group)
 
 
 def group_id(name: str) -> int:

@@ -16,30 +16,15 @@ this one login.  The chain itself never raises.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from tpop3d_py.auth import passwords, scram
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.names import Attempt, NameSettings, account_name, attempts
+from tpop3d_py.auth.plugin import Driver
 from tpop3d_py.contracts import Credentials, Decision, Mechanism, TokenCheck, Verdict
 from tpop3d_py.log import Log, printable
 
 _SCRAM = (Mechanism.SCRAM, Mechanism.SCRAM_PLUS)
-
-
-class Driver(Protocol):
-    """One source of accounts."""
-
-    @property
-    def name(self) -> str:
-        """The driver's name, as in ``auth-NAME-enable``."""
-
-    def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
-        """Answer one reading of a login.
-
-        NOT_MINE says that no password was compared at all: nobody of that name is known here.  The token of
-        `Mechanism.BEARER` has been checked already: the user only has to exist.
-        """
 
 
 class Chain:

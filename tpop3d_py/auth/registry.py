@@ -1,9 +1,9 @@
-"""From settings to the chain: which drivers are on, in the ancestor's order.
+"""From settings to the chain: the drivers that are on, in the order that the operator wants.
 
-When things fail: `NoDrivers` if there is nobody to ask, `KeyError` for a mail
-group that does not exist, `DirectoryUnavailable` for a directory that is not
-configured, `TokenCheckError` for a token check that cannot be loaded.  A database that is
-merely down is no reason not to start.
+When things fail: `NoDrivers` if there is nobody to ask, `KeyError` for an account or group that
+does not exist, `DriverError` for a driver that cannot do what its settings say, `DirectoryUnavailable` for a
+directory that is not configured, `TokenCheckError` for a token check that cannot be loaded.  A database that
+is merely down is no reason not to start.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import contextlib
 import hashlib
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from tpop3d_py.auth.accounts import Account, Accounts, group_id
-from tpop3d_py.auth.breaker import Breaker
-from tpop3d_py.auth.chain import Chain, Driver
-from tpop3d_py.auth.drivers import directory, mysql
-from tpop3d_py.auth.drivers.directory import DirectoryDriverSettings
-from tpop3d_py.auth.drivers.mysql import MysqlSettings
+from tpop3d_py.auth.chain import Chain
 from tpop3d_py.auth.drivers.pam import PamSettings
-from tpop3d_py.auth.drivers.virtualemail import Owner, VirtualEmail
 from tpop3d_py.auth.exchange import Exchanges
+from tpop3d_py.auth.installed import arranged
 from tpop3d_py.auth.names import NameSettings
+from tpop3d_py.auth.plugin import Driver, HearsLogins, LoggedIn, Plugin, Settles, Starts, Stops, Tools
 from tpop3d_py.auth.scram import Salts
 from tpop3d_py.auth.tokens import TokenSettings, load_check
-from tpop3d_py.directory.engine import DirectorySettings, engine_for, make_engine
-from tpop3d_py.directory.lookup import LoginLookup
-from tpop3d_py.log import Log
+from tpop3d_py.directory.engine import DirectorySettings
+from tpop3d_py.log import Log, printable
+from tpop3d_py.maildrop.patterns import Pattern
+from tpop3d_py.settings import declarations
 
 
 class NoDrivers(Exception):
@@ -38,25 +38,81 @@ class NoDrivers(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
-    """The settings of everything that takes part in a login."""
+    """The settings of everything that takes part in a login.
+
+    Args:
+        names: how login names are read.
+        order: names of the drivers to be asked before others.
+        directory: the directives of ``vmail.conf``.
+        tokens: who checks bearer tokens.
+        empty_passwords: whether a password of no octets may be right.
+        pam: of a driver that does not exist yet.
+        drivers: every driver's settings, by its name.
+    """
 
     names: NameSettings
-    pam: PamSettings
+    order: tuple[str, ...]
     directory: DirectorySettings
-    directory_driver: DirectoryDriverSettings
-    mysql: MysqlSettings
     tokens: TokenSettings
     empty_passwords: bool
+    pam: PamSettings
+    drivers: Mapping[str, Any]
+
+    def enabled(self) -> list[tuple[Plugin[Any], Any]]:
+        """Return the drivers that are on, each with its settings, in the order in which they are asked."""
+        pairs = [(plugin, self.drivers.get(plugin.name)) for plugin in arranged(self.order)]
+        return [(plugin, settings) for plugin, settings in pairs if settings and settings.enable]
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """A chain that is ready to be asked, and what the operator should hear at start-up."""
+    """A chain that is ready to be asked, and what else the server must know of its drivers.
+
+    Args:
+        chain: asks them.
+        drivers: those that are on, in the order in which they are asked.
+        notices: what the operator should hear at start-up.
+        groups: ids of the groups that sessions work with.
+        mailboxes: each driver's own patterns for mailboxes, by its name.
+        log: for drivers that raise.
+    """
 
     chain: Chain
-    drivers: int
+    drivers: tuple[Driver, ...]
     notices: tuple[str, ...]
     groups: tuple[int, ...]
+    mailboxes: Mapping[str, tuple[Pattern, ...]]
+    log: Log
+
+    def start(self) -> None:
+        """Give every driver what only root may have; for an authentication process that is still root."""
+        for driver in self.drivers:
+            if isinstance(driver, Starts):
+                self._guard(driver, driver.start)
+
+    def settle(self) -> None:
+        """Let every driver get ready, in an authentication process that has given root up."""
+        for driver in self.drivers:
+            if isinstance(driver, Settles):
+                self._guard(driver, driver.settle)
+
+    def logged_in(self, login: LoggedIn) -> None:
+        """Tell every driver of a login."""
+        for driver in self.drivers:
+            if isinstance(driver, HearsLogins):
+                self._guard(driver, partial(driver.logged_in, login))
+
+    def stop(self) -> None:
+        """Let every driver clean up, in an authentication process that ends."""
+        for driver in self.drivers:
+            if isinstance(driver, Stops):
+                self._guard(driver, driver.stop)
+
+    def _guard(self, driver: Driver, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # foreign code; the driver's next logins will show what comes of it
+            self.log.error(f"auth-{driver.name}: {type(error).__name__}: {printable(str(error))}")
 
 
 def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
@@ -64,19 +120,21 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
 
     Raises:
         NoDrivers: none is.
-        KeyError: a mail group does not exist.
+        KeyError: an account or a group does not exist.
+        DriverError: a driver cannot do what its settings say.
         DirectoryUnavailable: auth-directory is on and no directory is configured.
         TokenCheckError: the token check cannot be loaded.
     """
     notices: tuple[str, ...] = ()
     if settings.pam.enable:
         notices = ("auth-pam-enable: this version has no PAM driver; nobody logs in through PAM",)
-    exchanges = Exchanges(Salts(_salt_key(settings)))
-    drivers = list(_drivers(settings, exchanges, log))
-    if not drivers:
+    enabled = settings.enabled()
+    if not enabled:
         raise NoDrivers("no authentication driver is on; set auth-directory-enable or auth-mysql-enable")
-    groups = {settings.mysql.mail_group} if settings.mysql.enable else set()
-    ids = tuple(group_id(name) for name in groups if name)
+    exchanges = Exchanges(Salts(_salt_key(settings)))
+    tools = Tools(log, Accounts(), exchanges, settings.directory, own_account())
+    drivers = tuple(plugin.make(group, tools) for plugin, group in enabled)
+    groups = {getattr(group, "mail_group", None) for _, group in enabled}
     chain = Chain(
         drivers,
         settings.names,
@@ -85,15 +143,21 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         tokens=load_check(settings.tokens.check) if settings.tokens.check else None,
         empty_passwords=settings.empty_passwords,
     )
-    return Authentication(chain, len(drivers), notices, ids)
+    return Authentication(
+        chain,
+        drivers,
+        notices,
+        tuple(group_id(name) for name in groups if name),
+        {plugin.name: getattr(group, "mailbox", ()) for plugin, group in enabled},
+        log,
+    )
 
 
 def _salt_key(settings: AuthSettings) -> bytes:
     """Make a key that no client knows and that is the same after a restart, of what is configured anyway."""
-    parts = [
-        str(settings.directory.database_url),
-        f"{settings.mysql.hostname} {settings.mysql.database} {settings.mysql.password}",
-    ]
+    parts = [str(settings.directory.database_url)]
+    for _, group in settings.enabled():
+        parts += [f"{d.name}: {getattr(group, d.field)}" for d in declarations(type(group)) if d.secret]
     for path in ("/etc/machine-id", settings.directory.database_password_file):
         # Whoever needs the password complains if it cannot be read; here it is only salt.
         with (
@@ -102,19 +166,6 @@ def _salt_key(settings: AuthSettings) -> bytes:
         ):
             parts.append(file.readline(4096))
     return hashlib.sha256("\0".join(("salts of SCRAM", *parts)).encode("utf-8", "replace")).digest()
-
-
-def _drivers(settings: AuthSettings, exchanges: Exchanges, log: Log) -> Iterator[Driver]:
-    accounts, fixed = Accounts(), own_account()
-    if settings.mysql.enable:
-        group = group_id(settings.mysql.mail_group) if settings.mysql.mail_group else None
-        lookup = LoginLookup(engine_for(settings.mysql.url(), password=settings.mysql.password_octets()))
-        guarded = Breaker(lookup, mysql.NAME, log)
-        yield VirtualEmail(mysql.NAME, guarded, Owner(accounts, fixed, group), exchanges)
-    if settings.directory_driver.enable:
-        lookup = LoginLookup(make_engine(settings.directory))
-        guarded = Breaker(lookup, directory.NAME, log)
-        yield VirtualEmail(directory.NAME, guarded, Owner(accounts, fixed), exchanges)
 
 
 def own_account() -> Account | None:

@@ -46,17 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit code 0 after a signal or a good check, 1 for trouble, 2 for a bad option."""
     _fill_standard_descriptors()
     options = _arguments(argv)
-    groups = (*assemble.POP3_GROUPS, *assemble.DIRECTORY_GROUPS)
-    if options.sample:
-        print(sample_file("pypop3d configuration", groups), end="")
-        return 0
     try:
+        groups = assemble.daemon_groups()
+        if options.sample:
+            print(sample_file("pypop3d configuration", groups), end="")
+            return 0
         path = os.path.abspath(options.file)  # it is read again when the working directory has changed
         conf = load(options.file, groups)
         if options.check:
-            for line in assemble.check(conf):
+            findings = assemble.check(conf)
+            for line in findings.warnings:
                 print(f"pypop3d: warning: {line}", file=sys.stderr)
-            print(f"pypop3d: {options.file}: no mistakes found")
+            drivers = ", ".join(findings.drivers)
+            print(f"pypop3d: {options.file}: no mistakes found; users are looked for in: {drivers}")
             return 0
         words = assemble.Options(options.foreground, options.verbose, options.pid_file)
         return assemble.serve(conf, words, lambda: load(path, groups))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tpop3d_py.settings import BOOLEAN, setting
+from tpop3d_py.auth.breaker import Breaker
+from tpop3d_py.auth.drivers.virtualemail import VirtualEmail
+from tpop3d_py.auth.plugin import Driver, Plugin, Tools, enable_setting, mail_group_setting, mailbox_setting
+from tpop3d_py.directory.engine import make_engine
+from tpop3d_py.directory.lookup import LoginLookup
+from tpop3d_py.maildrop.patterns import Pattern
 
 NAME = "directory"
 
@@ -13,9 +18,19 @@ NAME = "directory"
 class DirectoryDriverSettings:
     """Logins from the directory (auth-directory)."""
 
-    enable: bool = setting(
-        "auth-directory-enable",
-        BOOLEAN,
-        default=False,
-        summary="Log users in from the directory that database-url names.",
-    )
+    enable: bool = enable_setting(NAME, "Log users in from the directory that database-url names.")
+    mailbox: tuple[Pattern, ...] = mailbox_setting(NAME)
+    mail_group: str = mail_group_setting(NAME)
+
+
+def make(settings: DirectoryDriverSettings, tools: Tools) -> Driver:
+    """Make the driver; no database is asked yet.
+
+    Raises:
+        DirectoryUnavailable: no directory is configured.
+    """
+    guarded = Breaker(LoginLookup(make_engine(tools.directory)), NAME, tools.log)
+    return VirtualEmail(NAME, guarded, tools.owner(settings.mail_group), tools.exchanges)
+
+
+PLUGIN = Plugin(NAME, DirectoryDriverSettings, make)

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import URL
 
-from tpop3d_py.settings import BOOLEAN, TEXT, Kind, setting
+from tpop3d_py.auth.breaker import Breaker
+from tpop3d_py.auth.drivers.virtualemail import VirtualEmail
+from tpop3d_py.auth.plugin import Driver, Plugin, Tools, enable_setting, mail_group_setting, mailbox_setting
+from tpop3d_py.directory.engine import engine_for
+from tpop3d_py.directory.lookup import LoginLookup
+from tpop3d_py.maildrop.patterns import Pattern
+from tpop3d_py.settings import TEXT, Kind, setting
 
 NAME = "mysql"
 
@@ -50,11 +56,8 @@ SERVER: Kind[Server] = Kind("HOST, HOST:PORT or /path/of/socket", _server)
 class MysqlSettings:
     """Logins from a MySQL or MariaDB server (auth-mysql)."""
 
-    enable: bool = setting(
-        "auth-mysql-enable",
-        BOOLEAN,
-        default=False,
-        summary="Log users in from a virtualemail database named by the directives below.",
+    enable: bool = enable_setting(
+        NAME, "Log users in from a virtualemail database named by the directives below."
     )
     hostname: Server = setting(
         "auth-mysql-hostname",
@@ -71,12 +74,8 @@ class MysqlSettings:
         summary="Its password, in double quotes if it contains #; keep the file unreadable for others.",
         secret=True,
     )
-    mail_group: str = setting(
-        "auth-mysql-mail-group",
-        TEXT,
-        default=None,
-        summary="Group that sessions work with instead of the mailbox owner's own.",
-    )
+    mailbox: tuple[Pattern, ...] = mailbox_setting(NAME)
+    mail_group: str = mail_group_setting(NAME)
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield what is missing when the driver is on."""
@@ -101,3 +100,13 @@ class MysqlSettings:
             database=self.database,
             query=query,
         )
+
+
+def make(settings: MysqlSettings, tools: Tools) -> Driver:
+    """Make the driver; no server is asked yet."""
+    lookup = LoginLookup(engine_for(settings.url(), password=settings.password_octets()))
+    guarded = Breaker(lookup, NAME, tools.log)
+    return VirtualEmail(NAME, guarded, tools.owner(settings.mail_group), tools.exchanges)
+
+
+PLUGIN = Plugin(NAME, MysqlSettings, make)

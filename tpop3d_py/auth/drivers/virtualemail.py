@@ -10,11 +10,11 @@ password may well be right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from tpop3d_py.auth import passwords, scram
-from tpop3d_py.auth.accounts import Account, Accounts
+from tpop3d_py.auth.accounts import Account, Owner
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.names import Attempt, account_name
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Verdict
@@ -31,30 +31,6 @@ class Lookup(Protocol):
 
     def find(self, local_part: str, domain: str) -> LoginRow | None:
         """Return the row of a box; None if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """How the ids of a mailbox are found.
-
-    Args:
-        accounts: the machine's Unix accounts.
-        fixed: take these ids whatever the row says: the server is not root and can have no others.
-        group: group id to use instead of the account's own; None for the account's own.
-    """
-
-    accounts: Accounts
-    fixed: Account | None = None
-    group: int | None = None
-
-    def of(self, unix_user: str) -> Account:
-        """Return the ids for a box.
-
-        Raises:
-            KeyError: there is no such Unix account.
-        """
-        account = self.fixed or self.accounts.find(unix_user)
-        return account if self.group is None else replace(account, gid=self.group)
 
 
 class VirtualEmail:
