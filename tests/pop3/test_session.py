@@ -224,9 +224,9 @@ def test_a_message_counts_as_retrieved_only_when_sent_to_its_end() -> None:
     with pytest.raises(BodyInterrupted):
         shell.say(b"RETR 2")
     shell.say(b"TOP 3 99")
-    assert dataclasses.astuple(shell.session.counters) == (1, len(MESSAGES["three"][0]), 0, 0)
+    assert dataclasses.astuple(shell.session.counters) == (1, len(MESSAGES["three"][0]), 0, 0, 5)
     shell.say(b"RETR 1", b"DELE 1", b"QUIT")
-    assert dataclasses.astuple(shell.session.counters) == (2, 2 * len(MESSAGES["three"][0]), 1, 0)
+    assert dataclasses.astuple(shell.session.counters) == (2, 2 * len(MESSAGES["three"][0]), 1, 0, 8)
     assert shell.maildrop.commits == [([0], [0])]
 
 

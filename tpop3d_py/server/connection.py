@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from tpop3d_py.contracts import BodyInterrupted, Challenge, Credentials, Decision, Maildrop, Peer, Refusal
-from tpop3d_py.log import one_line, printable
+from tpop3d_py.log import one_line, printable, quoted
 from tpop3d_py.pop3.lines import TOO_LONG, Expected, LineBuffer, TooLong
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then, encode
@@ -42,7 +42,6 @@ class Connection:
     """A client's connection; also the Login port of its session."""
 
     __slots__ = (
-        "_asked_at",
         "_closing",
         "_commits_late",
         "_ending",
@@ -52,7 +51,9 @@ class Connection:
         "_outbox",
         "_starts_tls",
         "_trace",
+        "asked_at",
         "confirmed",
+        "driver",
         "fd",
         "granted",
         "patience",
@@ -89,6 +90,8 @@ class Connection:
         #: A login that is granted once the client has answered the mechanism's last challenge.
         self.granted: Decision | None = None
         self.confirmed = False
+        #: Who vouched for the client; empty before a login.
+        self.driver = ""
         self.received = 0
         self._log, self._trace = habits.log, habits.trace
         self._lines = LineBuffer()
@@ -97,14 +100,15 @@ class Connection:
         self._closing = False
         self._starts_tls = False
         self._commits_late = profile.commit_on_early_close
-        self._asked_at = 0.0
+        #: CLOCK_MONOTONIC seconds at which the last login was asked for.
+        self.asked_at = 0.0
         self._ending = ""
 
     def begin(self, credentials: Credentials) -> None:
         """Note a login that is to be checked (the Login port)."""
         self.wanted = credentials
         self.granted = None
-        self._asked_at = time.monotonic()
+        self.asked_at = time.monotonic()
 
     def confirm(self) -> None:
         """Note that the login that was granted may go on (the Login port)."""
@@ -162,10 +166,16 @@ class Connection:
         self._commits_late = False
         self.transport.cut()
 
+    def crowd_out(self) -> None:
+        """Tell a client that has not logged in that there is no room for it; what it does not take is dropped."""
+        self._ending = "closed to make room"
+        if not self._outbox.busy:
+            self.transport.send(NO_ROOM)
+
     def describe(self) -> str:
         """Name the client for the log, as the ancestor does."""
         if self.session.logged_in:
-            return f"[{self.fd}]{printable(self.session.user)}({self.peer.client_host})"
+            return f"[{self.fd}]{quoted(self.session.user)}({self.peer.client_host})"
         return f"[{self.fd}]{self.peer.client_host}/{self.peer.domain}"
 
     @property
@@ -219,7 +229,7 @@ class Connection:
         if self._trace is not None:
             heard = b"" if line is TOO_LONG else line
             secret = line is TOO_LONG or session.expected is Expected.RESPONSE
-            self._trace.heard(self.describe(), heard, secret)
+            self._trace.heard(self, heard, secret)
         if not self._commits_late and line is not TOO_LONG and self._hung_up_behind(line):
             return Next.CLOSE
         try:
@@ -232,7 +242,7 @@ class Connection:
         """Tell whether a line is a QUIT that must not remove anything: the client has hung up behind it."""
         if not self.session.would_commit(line) or not hung_up(self.transport):
             return False
-        self._ending = "connection closed behind quit"
+        self._ending = self._ending or "connection closed behind quit"
         return True
 
     def _take(self, reply: Reply) -> Next | None:
@@ -244,11 +254,11 @@ class Connection:
         if reply.delay:
             self._held = reply
             # Counted from the question, so that the answer's time does not tell how the check went.
-            self.resume_at = self._asked_at + reply.delay
+            self.resume_at = self.asked_at + reply.delay
             self._flush()
             return Next.DELAY
         if self._trace is not None:
-            self._trace.said(self.describe(), reply)
+            self._trace.said(self, reply)
         self._outbox.put(encode(reply))
         if reply.then is not Then.CONTINUE:
             self._closing = reply.then is Then.CLOSE

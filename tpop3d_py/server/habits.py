@@ -9,13 +9,24 @@ from tpop3d_py.pop3.replies import Reply
 from tpop3d_py.server.patience import Timeouts
 
 
-class Trace(Protocol):
-    """Writes the dialogue down, with secrets masked."""
+class Client(Protocol):
+    """Whose dialogue it is."""
 
-    def heard(self, client: str, line: bytes, secret: bool) -> None:
+    @property
+    def fd(self) -> int:
+        """The connection's descriptor."""
+
+    def describe(self) -> str:
+        """Name the client for the log."""
+
+
+class Trace(Protocol):
+    """Is told the dialogue."""
+
+    def heard(self, conn: Client, line: bytes, secret: bool) -> None:
         """Note a command line, or a SASL response, which is all secret."""
 
-    def said(self, client: str, reply: Reply) -> None:
+    def said(self, conn: Client, reply: Reply) -> None:
         """Note a reply."""
 
 
