@@ -60,6 +60,17 @@ def test_a_given_path(spool: Path, name: str, kind: str, messages: int) -> None:
     assert log.lines == []
 
 
+def test_a_drivers_own_patterns_come_first_and_are_nobody_elses(spool: Path) -> None:
+    def pattern(text: str) -> Pattern:
+        return Pattern.parse(f"{spool}/{text}")
+
+    settings = MaildropSettings(mailbox=(pattern("dir"),), lock_timeout=0.0)
+    own = {"one": [pattern("nosuch"), pattern("box")], "two": [pattern("nosuch")]}
+    where = Opener(settings, Recorder(), own=own)
+    counts = [count(where, replace(identity(), driver=name)) for name in ("one", "two", "three")]
+    assert counts == [2, 1, 1]
+
+
 @pytest.mark.parametrize(("name", "kind"), [("box", "maildir"), ("box/", ""), ("dir", "bsd"), ("box", "mbx")])
 def test_a_path_of_another_type_is_refused(spool: Path, name: str, kind: str) -> None:
     with pytest.raises(MaildropError) as caught:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from tpop3d_py import libc
 from tpop3d_py.contracts import Identity, Maildrop, MaildropError, Reason
@@ -30,7 +30,7 @@ from tpop3d_py.maildrop.files import Files, unusable
 from tpop3d_py.maildrop.maildir import MaildirDriver
 from tpop3d_py.maildrop.mbox import MboxDriver
 from tpop3d_py.maildrop.mbox_memory import MboxOptions
-from tpop3d_py.maildrop.patterns import KINDS, check_path
+from tpop3d_py.maildrop.patterns import KINDS, Pattern, check_path
 from tpop3d_py.maildrop.reserve import Reserve
 
 __all__ = ["MaildropSettings", "Opener"]
@@ -43,11 +43,19 @@ class Opener:
         settings: as read from the configuration.
         log: for warnings about mailboxes.
         files: the system's file calls; tests put a faulty one here.
+        own: patterns that are tried before the settings', by the driver that vouched for a login.
     """
 
-    def __init__(self, settings: MaildropSettings, log: Log, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        settings: MaildropSettings,
+        log: Log,
+        files: Files | None = None,
+        own: Mapping[str, Sequence[Pattern]] | None = None,
+    ) -> None:
         libc.keep_heap()  # this process will read large messages
         self._settings = settings
+        self._own = own or {}
         self._log = log
         self._files = files = files or Files()
         capacity = settings.cache_kilobytes * 1024
@@ -89,7 +97,7 @@ class Opener:
         return self._search(identity)
 
     def _search(self, identity: Identity) -> Maildrop:
-        for pattern in self._settings.mailbox:
+        for pattern in (*self._own.get(identity.driver, ()), *self._settings.mailbox):
             if pattern.kind == "empty":
                 return Empty()
             kind = pattern.kind or identity.mailbox_type
