@@ -33,14 +33,15 @@ from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.server import authenticator, listeners
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
+from tpop3d_py.server.bounds import LimitSettings
 from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.crew import Generation, Kind, Role
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
-from tpop3d_py.server.limits import Board
 from tpop3d_py.server.patience import Timeouts
+from tpop3d_py.server.pressure import Shared
 from tpop3d_py.server.sessionlog import Dialogue
 from tpop3d_py.server.slots import MOST, Slot
 from tpop3d_py.server.supervisor import Supervisor
@@ -160,10 +161,11 @@ def main(certificate: str, idle: float, login: float, most: int, strict: bool) -
     log = Log("harness", level="debug", to_stderr=True)
     doors = list(open_doors(certificate, strict))
     print(*(door.sock.getsockname()[1] for door in doors), flush=True)
-    link, board = AuthLink(2), Board(MOST)
-    admission = Admission(open_maildrop, board, most, log)
+    link, shared = AuthLink(2), Shared.for_rows(MOST)
+    admission = Admission(open_maildrop, log)
+    limits = dataclasses.replace(LimitSettings(max_children=most).limits(1024), login_seconds=login)
     plan = WorkerPlan(
-        doors, admission, board, Habits(Timeouts(idle, login), log, Dialogue(log)), 2 * most, 2, log
+        doors, admission, shared, limits, Habits(Timeouts(idle, login), log, Dialogue(log)), 2, log
     )
 
     def work(n: int, slot: Slot) -> None:
@@ -171,10 +173,10 @@ def main(certificate: str, idle: float, login: float, most: int, strict: bool) -
         Worker(slot, gate, plan).run()
 
     def born(slot: Slot) -> None:
-        board.open(slot.number)
+        shared.open(slot.number)
 
     def mourn(n: int, slot: Slot) -> None:
-        board.clear(slot.number)
+        shared.clear(slot.number)
         link.drain(n)
 
     roles = [Role(f"worker {n}", partial(work, n), partial(mourn, n), Kind.WORKER, born) for n in (0, 1)]

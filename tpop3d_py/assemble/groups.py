@@ -17,12 +17,14 @@ from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
 from tpop3d_py.maildrop.opener import MaildropSettings
 from tpop3d_py.pop3.settings import ProtocolSettings
+from tpop3d_py.server.bounds import LimitSettings
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 
 #: Settings of the POP3 daemon without other packages' drivers, in the order of the sample file and the
 #: reference page.
 POP3_GROUPS: tuple[type[Any], ...] = (
     ServerSettings,
+    LimitSettings,
     ProtocolSettings,
     NameSettings,
     MaildropSettings,

@@ -25,14 +25,15 @@ from tpop3d_py.maildrop.opener import MaildropSettings, Opener
 from tpop3d_py.server import authenticator, privileges
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
+from tpop3d_py.server.bounds import LimitSettings
 from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.crew import Generation, Kind, Role
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
-from tpop3d_py.server.limits import Board
 from tpop3d_py.server.listeners import ListenError
 from tpop3d_py.server.patience import Timeouts
+from tpop3d_py.server.pressure import Shared
 from tpop3d_py.server.sessionlog import Dialogue
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 from tpop3d_py.server.slots import MOST, Slot
@@ -48,7 +49,7 @@ class Lasting:
     """What belongs to the master and outlives every reading of the settings."""
 
     sockets: Sockets = field(default_factory=lambda: Sockets(handed_over()))
-    board: Board = field(default_factory=lambda: Board(MOST))
+    shared: Shared = field(default_factory=lambda: Shared.for_rows(MOST))
 
 
 def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> Generation:
@@ -60,7 +61,7 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
     log = make_log(conf.get(LogSettings), options)
     for warning in conf.warnings:
         log.warning(warning)
-    server = conf.get(ServerSettings)
+    server, bounds = conf.get(ServerSettings), conf.get(LimitSettings)
     try:
         privileges.check_account(server.run_as)
         authentication = assemble_chain(auth_settings(conf), log)
@@ -78,21 +79,24 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
-    _ask_for_descriptors(server, log)
+    files = _ask_for_descriptors(bounds, log)
     _announce(doors, conf, authentication, log)
-    plant = _Plant(conf, options, lasting, doors, authentication, log)
+    plant = _Plant(conf, options, lasting, doors, authentication, log, files)
     gc.collect()
     gc.freeze()  # what was loaded so far is shared by all processes and never garbage
-    return Generation(plant.roles(), log, server.login_timeout_seconds + server.auth_timeout + _MARGIN)
+    return Generation(plant.roles(), log, bounds.login_timeout_seconds + server.auth_timeout + _MARGIN)
 
 
-def _ask_for_descriptors(server: ServerSettings, log: Log) -> None:
-    # A connection and two files for each session, and twice as many connections that wait.
-    wanted = 5 * server.max_children + 100
-    if (limit := privileges.raise_descriptor_limit(wanted)) < wanted:
+def _ask_for_descriptors(bounds: LimitSettings, log: Log) -> int:
+    """Return how many files a process may have open."""
+    wanted = bounds.files
+    limit = privileges.raise_descriptor_limit(wanted)
+    if limit < wanted:
         log.warning(
-            f"open files are limited to {limit}; max-children needs {wanted} (ulimit -n, LimitNOFILE=)"
+            f"open files are limited to {limit}; max-children and max-connections may need {wanted} "
+            "(ulimit -n, LimitNOFILE=)"
         )
+    return limit
 
 
 def _announce(doors: Sequence[Door], conf: Configuration, authentication: Authentication, log: Log) -> None:
@@ -118,8 +122,9 @@ class _Plant:
         doors: Sequence[Door],
         authentication: Authentication,
         log: Log,
+        files: int,
     ) -> None:
-        server = conf.get(ServerSettings)
+        server, bounds = conf.get(ServerSettings), conf.get(LimitSettings)
         self._server = server
         self._lasting = lasting
         self._doors = doors
@@ -129,11 +134,10 @@ class _Plant:
         self._link = AuthLink(server.worker_count)
         self._opener = Opener(conf.get(MaildropSettings), log, own=authentication.mailboxes)
         trace = Dialogue(log) if options.verbose else None
-        habits = Habits(Timeouts(server.timeout_seconds, server.login_timeout_seconds), log, trace)
-        admission = Admission(self._opener.open, lasting.board, server.max_children, log)
-        self._plan = WorkerPlan(
-            doors, admission, lasting.board, habits, 2 * server.max_children, server.threads, log
-        )
+        habits = Habits(Timeouts(server.timeout_seconds, bounds.login_timeout_seconds), log, trace)
+        admission = Admission(self._opener.open, log)
+        limits = bounds.limits(files)
+        self._plan = WorkerPlan(doors, admission, lasting.shared, limits, habits, server.threads, log)
 
     def roles(self) -> list[Role]:
         """All processes, in the order they are to be started in."""
@@ -144,10 +148,10 @@ class _Plant:
         ]
 
     def _expect(self, slot: Slot) -> None:
-        self._lasting.board.open(slot.number)
+        self._lasting.shared.open(slot.number)
 
     def _mourn(self, number: int, slot: Slot) -> None:
-        self._lasting.board.clear(slot.number)
+        self._lasting.shared.clear(slot.number)
         self._link.drain(number)
 
     def _work(self, number: int, slot: Slot) -> None:

@@ -25,7 +25,6 @@ from tpop3d_py.contracts import (
     Verdict,
 )
 from tpop3d_py.log import Log, one_line
-from tpop3d_py.server.limits import Board
 
 OpenMaildrop = Callable[[Identity], Maildrop]
 
@@ -37,12 +36,10 @@ _VERDICTS = {
 
 
 class Admission:
-    """Opens the maildrops of granted logins, within the limit of sessions."""
+    """Opens the maildrops of granted logins."""
 
-    def __init__(self, open_maildrop: OpenMaildrop, board: Board, most_sessions: int, log: Log) -> None:
+    def __init__(self, open_maildrop: OpenMaildrop, log: Log) -> None:
         self._open = open_maildrop
-        self._board = board
-        self._most_sessions = most_sessions
         self._log = log
 
     def admit(self, decision: Decision) -> Maildrop | Refusal | Challenge:
@@ -52,9 +49,6 @@ class Admission:
         identity = decision.identity
         if identity is None:
             return Refusal(_VERDICTS[decision.verdict], decision.detail)
-        if self._board.sessions() >= self._most_sessions:
-            self._log.warning(f"rejected login owing to high load: {self._most_sessions} sessions are open")
-            return Refusal(Reason.BUSY, "max-children is reached")
         if identity.uid != (own := os.geteuid()):
             detail = f"the mail of {identity.user} belongs to uid {identity.uid}, this server runs as {own}"
             return Refusal(Reason.FORBIDDEN, detail)

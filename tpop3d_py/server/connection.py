@@ -30,6 +30,7 @@ from tpop3d_py.pop3.session import Session
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.outbox import Outbox
 from tpop3d_py.server.patience import Patience
+from tpop3d_py.server.spare import NO_ROOM
 from tpop3d_py.server.transport import Transport, hung_up
 from tpop3d_py.server.waits import Next
 
@@ -167,9 +168,9 @@ class Connection:
         self.transport.cut()
 
     def crowd_out(self) -> None:
-        """Tell a client that has not logged in that there is no room for it; what it does not take is dropped."""
+        """Tell a client that there is no room for it, and end the connection; only before a login."""
         self._ending = "closed to make room"
-        if not self._outbox.busy:
+        if not self._outbox:
             self.transport.send(NO_ROOM)
 
     def describe(self) -> str:

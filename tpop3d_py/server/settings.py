@@ -25,25 +25,12 @@ class ServerSettings:
         "listener; an IPv6 address with a port is written in brackets.",
         example="10.0.0.1(klient1.pl) [::1]:995(klient1.pl);tls=immediate,/etc/ssl/klient1.pem",
     )
-    max_children: int = setting(
-        "max-children",
-        integer(1, 1_000_000, "sessions"),
-        default=1000,
-        summary="How many sessions may be logged in at once; the next login is answered [SYS/TEMP]. Twice as "
-        "many connections may wait for their login.",
-    )
     timeout_seconds: int = setting(
         "timeout-seconds",
         integer(0, 86_400, "seconds"),
         default=600,
         summary="Close a session after this long without a command and without progress in sending; 0 never "
         "does. RFC 1939 section 3 asks for at least 600.",
-    )
-    login_timeout_seconds: int = setting(
-        "login-timeout-seconds",
-        integer(5, 3600, "seconds"),
-        default=60,
-        summary="Close a connection that has not logged in after this long, whatever it sends.",
     )
     tcp_send_buffer: int = setting(
         "tcp-send-buffer",

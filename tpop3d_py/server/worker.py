@@ -1,6 +1,6 @@
-"""A worker process: a few threads share one one-shot epoll and run whoever is ready.
+"""A worker process: connections that wait in an epoll, each run one step at a time.
 
-Each thread waits on the same epoll, takes one ready connection, runs it until it
+A thread of the `reactor` takes a ready connection, runs it until it
 has to wait, and puts it back.  So idle sessions cost no thread, and a slow disk
 stops one thread and not the process.
 
@@ -10,14 +10,16 @@ table again.  The main thread keeps time; a connection whose wait is over it
 hands to the session threads through the same epoll.
 
 When things fail: a thread never dies of a connection; a fault of ours ends that
-connection and is logged.  Running out of descriptors pauses accepting.
+connection and is logged.  Running out of descriptors closes whoever waits longest for a login, or turns
+newcomers away (see `spare`); where not even that is possible the listener rests until the next look at the
+clock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
-import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -27,21 +29,24 @@ from signal import SIGTERM, SIGUSR1, SIGUSR2
 from tpop3d_py.contracts import Challenge, Decision, Refusal, Verdict
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.admission import Admission
+from tpop3d_py.server.bounds import Limits
 from tpop3d_py.server.connection import Connection, Next
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.hearing import hear
-from tpop3d_py.server.limits import Board
+from tpop3d_py.server.pressure import Pressure, Shared
+from tpop3d_py.server.reactor import Reactor
 from tpop3d_py.server.sessionlog import SessionLog
 from tpop3d_py.server.slots import Slot
+from tpop3d_py.server.spare import Spare
 
 #: Seconds between two looks at the clock.
 _TICK = 0.25
-#: Connections one thread takes from a listener before it serves others again.
-_ACCEPT_AT_ONCE = 8
-#: Seconds to wait before accepting again when descriptors or memory ran out.
-_ACCEPT_PAUSE = 0.1
+#: One connection more is accepted at a time for each so many descriptors that wait for their turn.
+_ACCEPT_SHARE = 4
+#: Answers to logins that are taken at a time.
+_ANSWERS_AT_ONCE = 16
 #: Seconds that commits under way get when the worker is told to stop.
 _GRACE = 10.0
 _AT_ONCE = select.EPOLLIN | select.EPOLLOUT
@@ -54,18 +59,18 @@ class WorkerPlan:
     Args:
         doors: the listeners.
         admission: opens maildrops.
-        board: the shared counters.
+        shared: what the workers know of each other.
+        limits: how many clients there may be.
         habits: of the connections.
-        most_waiting: connections that may wait for their login, in all workers together.
         threads: session threads.
         log: the log.
     """
 
     doors: Sequence[Door]
     admission: Admission
-    board: Board
+    shared: Shared
+    limits: Limits
     habits: Habits
-    most_waiting: int
     threads: int
     log: Log
 
@@ -85,17 +90,19 @@ class Worker:
         self._gate = gate
         self._plan = plan
         self._doors = {door.sock.fileno(): door for door in plan.doors}
-        self._board = plan.board
         self._log = plan.log
+        self._pressure = Pressure(self._slot, plan.shared, plan.limits, plan.log, self._turn_out)
+        self._spare = Spare()
         self._lines = SessionLog(plan.log)
-        self._epoll = select.epoll()
+        self._reactor = Reactor(self._attend, plan.threads, plan.log)
+        self._epoll = self._reactor.epoll
         self._parked: dict[int, Connection] = {}
         self._delayed: dict[int, Connection] = {}
         self._answers = gate.answers.fileno()
         self._stopping = False
         self._draining = False
         self._left: list[Door] = []
-        self._bell_in, self._bell_out = os.pipe()
+        self._resting: dict[int, Door] = {}
 
     def run(self) -> None:
         """Serve until SIGTERM, or after SIGUSR2 until nobody is left; commits under way are done then."""
@@ -103,13 +110,10 @@ class Worker:
         for fd in self._doors:
             # Exclusive: one worker wakes up for one connection, not all of them.
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        self._epoll.register(self._answers, select.EPOLLIN | select.EPOLLONESHOT)
-        self._epoll.register(self._bell_in, select.EPOLLIN)
-        crew = [threading.Thread(target=self._serve, daemon=True) for _ in range(self._plan.threads)]
-        for thread in crew:
-            thread.start()
+        self._epoll.register(self._answers, select.EPOLLIN)
+        self._reactor.start()
         while not self._stopping:
-            time.sleep(_TICK)
+            self._reactor.watch(_TICK)
             self._place.beat()
             try:
                 if self._draining:
@@ -117,7 +121,7 @@ class Worker:
                 self._keep_time(time.monotonic())
             except Exception:
                 self._log.error(f"internal error: {one_line(traceback.format_exc())}")
-        self._shut_down(crew)
+        self._shut_down()
 
     def _on_stop(self, _number: int, _frame: object) -> None:
         self._stopping = True  # and nothing else: a handler may interrupt anything
@@ -133,23 +137,25 @@ class Worker:
         if self._doors:
             self._left, self._doors = list(self._doors.values()), {}
             for door in self._left:
-                self._epoll.unregister(door.sock)
+                with contextlib.suppress(FileNotFoundError):  # it is resting
+                    self._epoll.unregister(door.sock)
+            self._resting.clear()
         elif self._left:  # a tick later: no thread is accepting any more
             for door in self._left:
                 door.sock.close()  # an address that nobody serves any more must not take connections
             self._left = []
-        elif not self._board.connections_of(self._slot):
+        elif not self._plan.shared.board.connections_of(self._slot):
             self._stopping = True
 
-    # --- session threads ---------------------------------------------------
+    def forget_login(self, user: str) -> None:
+        """Have an account's next login checked, whatever is remembered; any thread may ask.
 
-    def _serve(self) -> None:
-        while not self._stopping:
-            for fd, _ in self._epoll.poll(-1, 1):
-                try:
-                    self._attend(fd)
-                except Exception:
-                    self._log.error(f"internal error: {one_line(traceback.format_exc())}")
+        Args:
+            user: its name as logs have it.
+        """
+        self._gate.forget(user)
+
+    # --- session threads ---------------------------------------------------
 
     def _attend(self, fd: int) -> None:
         conn = self._parked.pop(fd, None)
@@ -166,53 +172,65 @@ class Worker:
         elif (door := self._doors.get(fd)) is not None:
             self._let_in(door)
         elif fd == self._answers:
-            self._pass_answer()
+            self._pass_answers()
 
     def _let_in(self, door: Door) -> None:
-        for _ in range(_ACCEPT_AT_ONCE):
+        for _ in range(1 + self._reactor.backlog // _ACCEPT_SHARE):
             try:
                 came = door.accept()
             except OSError as error:
-                self._log.error(f"cannot accept connections: {error.strerror}")
-                time.sleep(_ACCEPT_PAUSE)
+                self._cannot_accept(door, error)
                 return
             if came is None:
                 return
             fd, transport, peer = came
-            if self._board.connections() - self._board.sessions() >= self._plan.most_waiting:
-                self._log.warning(
-                    f"rejected connection from {peer.client_host} to local address "
-                    f"{peer.server_host}:{peer.server_port} owing to high load"
-                )
-                transport.close()
-                continue
             stamp = os.urandom(16).hex().encode()
             conn = Connection(fd, transport, peer, stamp, door.profile, self._plan.habits)
-            self._board.connected(self._slot, 1)
+            if not self._pressure.arrived(conn):
+                conn.crowd_out()
+                conn.close()
+                continue
             self._lines.connected(conn)
             self._put(conn, conn.greet())
 
-    def _pass_answer(self) -> None:
-        """Take one answer and let another thread have the next one while this one opens the mailbox."""
-        answer = self._gate.take()
-        self._epoll.modify(self._answers, select.EPOLLIN | select.EPOLLONESHOT)
-        if answer is not None:
-            self._finish_login(*answer)
+    def _cannot_accept(self, door: Door, error: OSError) -> None:
+        """Make room; else tell one client that there is none; else leave the listener alone for a while."""
+        if self._pressure.make_room(os.strerror(error.errno or 0)):
+            return
+        if self._spare.turn_away(door.sock, silently=door.tls is not None and not door.stls):
+            return
+        with contextlib.suppress(FileNotFoundError):  # another thread has done it
+            self._epoll.unregister(door.sock)
+            self._resting[door.sock.fileno()] = door
+
+    def _wake_doors(self) -> None:
+        while self._resting and not self._draining:
+            fd, _ = self._resting.popitem()
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def _pass_answers(self) -> None:
+        """Take the answers that have come; should opening a mailbox take long, another thread has the rest."""
+        for _ in range(_ANSWERS_AT_ONCE):
+            answer = self._gate.take()
+            if answer is not None:
+                self._finish_login(*answer)
+            if not self._gate.waiting:
+                return
 
     def _finish_login(self, conn: Connection, decision: Decision) -> None:
         if decision.verdict is Verdict.GRANTED and decision.challenge and not conn.confirmed:
             conn.granted = decision  # the client has a proof to see before it is let in
             self._put(conn, conn.finish_login(Challenge(decision.challenge)))
             return
-        outcome = self._plan.admission.admit(decision)
+        objection = self._pressure.objection(conn) if decision.identity is not None else None
+        outcome = objection or self._plan.admission.admit(decision)
         if isinstance(outcome, Refusal):
             self._lines.refused(conn, outcome, conn.session.user)
         elif decision.identity is not None:
-            self._board.logged_in(self._slot, 1)
             self._lines.began(conn, decision.identity)
         waits = conn.finish_login(outcome)
-        if not isinstance(outcome, Refusal | Challenge) and not conn.session.logged_in:
-            self._board.logged_in(self._slot, -1)  # the open maildrop could not be used after all
+        if conn.session.logged_in:  # an open maildrop may still turn out to be of no use
+            self._pressure.logged_in(conn)
         self._put(conn, waits)
 
     def _put(self, conn: Connection, waits: Next) -> None:
@@ -222,7 +240,9 @@ class Worker:
         elif waits is Next.LOGIN and conn.confirmed and conn.granted is not None:
             self._finish_login(conn, conn.granted)
         elif waits is Next.LOGIN and conn.wanted is not None:
-            self._gate.submit(conn, conn.wanted)
+            known = self._gate.submit(conn, conn.wanted)
+            if known is not None:
+                self._finish_login(conn, known)
         elif waits is Next.TURN:
             self._park(conn, _AT_ONCE)
         elif waits is Next.DELAY:
@@ -240,10 +260,26 @@ class Worker:
 
     def _close(self, conn: Connection) -> None:
         self._lines.ended(conn)
-        self._board.connected(self._slot, -1)
-        if conn.session.logged_in:
-            self._board.logged_in(self._slot, -1)
+        self._pressure.left(conn)
         conn.close()
+
+    def _turn_out(self, conn: Connection) -> bool:
+        """Close a connection to make room; tell whether that was possible."""
+        if not self._take(conn):
+            return False
+        conn.crowd_out()
+        self._close(conn)
+        return True
+
+    def _take(self, conn: Connection) -> bool:
+        """Take a connection from where it waits; tell whether it was there and is ours now."""
+        for table in (self._parked, self._delayed):
+            found = table.pop(conn.fd, None)
+            if found is conn:
+                return True
+            if found is not None:  # the descriptor's next owner; what woke it up meanwhile found nobody
+                self._park(found, _AT_ONCE)
+        return False
 
     # --- the main thread ---------------------------------------------------
 
@@ -253,22 +289,21 @@ class Worker:
         for fd, conn in list(self._delayed.items()):
             if conn.resume_at <= now and self._delayed.pop(fd, None) is conn:
                 self._park(conn, _AT_ONCE)
-        for fd, conn in list(self._parked.items()):
-            if conn.patience.deadline <= now and self._parked.pop(fd, None) is conn:
+        self._wake_doors()
+        for conn in self._pressure.due(now):
+            if conn.fd not in self._delayed and self._take(conn):
                 if conn.still_reading():
                     self._put(conn, Next.SOCKET)
                     continue
                 conn.time_out()
                 self._close(conn)
 
-    def _shut_down(self, crew: Sequence[threading.Thread]) -> None:
+    def _shut_down(self) -> None:
         """End idle sessions at once and wait for the busy ones: an UPDATE under way is finished."""
         for fd in self._doors:
-            self._epoll.unregister(fd)
-        os.write(self._bell_out, b"\0")
-        end = time.monotonic() + _GRACE
-        for thread in crew:
-            thread.join(max(0.0, end - time.monotonic()))
+            with contextlib.suppress(FileNotFoundError):
+                self._epoll.unregister(fd)
+        self._reactor.stop(_GRACE)
         for fd in list(self._parked):
             conn = self._parked.pop(fd, None)
             if conn is not None:
