@@ -310,3 +310,6 @@ class Login(Protocol):
 
         The answer comes later, as after `begin`; any other command forgets the granted login.
         """
+
+    def introduce(self, peer: Peer) -> None:
+        """Note that the client is somebody else: a proxy that is believed has said so."""

@@ -138,6 +138,7 @@ class FakeLogin:
     def __init__(self, maildrop: FakeMaildrop) -> None:
         self.maildrop = maildrop
         self.asked: list[Credentials] = []
+        self.introduced: list[Peer] = []
         self.confirmed = False
 
     def begin(self, credentials: Credentials) -> None:
@@ -146,6 +147,9 @@ class FakeLogin:
 
     def confirm(self) -> None:
         self.confirmed = True
+
+    def introduce(self, peer: Peer) -> None:
+        self.introduced.append(peer)
 
     def answer(self) -> FakeMaildrop | Refusal | Challenge:
         credentials = self.asked[-1]

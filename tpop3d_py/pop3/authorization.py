@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from tpop3d_py.contracts import Credentials, Login, Mechanism, Peer, Reason, Refusal
-from tpop3d_py.pop3 import mechanisms
+from tpop3d_py.pop3 import mechanisms, xclient
 from tpop3d_py.pop3.capabilities import capability_lines
 from tpop3d_py.pop3.commands import Command
 from tpop3d_py.pop3.languages import Speech, lang
@@ -84,6 +84,10 @@ class Authorization:
         state._wrong, state._unchecked = self._wrong, self._unchecked
         self._speech.reset()
         return state
+
+    def introduce(self, peer: Peer, profile: Profile) -> None:
+        """Go on with what TLS has told of the client, and with the profile of its certificate."""
+        self._peer, self._profile = peer, profile
 
     def handle(self, command: Command) -> Reply:
         """Obey one command.
@@ -244,6 +248,16 @@ class Authorization:
             raise Mistake(self._texts.no_tls)
         return Reply(True, self._texts.begin_tls, then=Then.START_TLS)
 
+    def _xclient(self, command: Command) -> Reply:
+        if not self._profile.xclient:
+            raise Mistake(self._texts.unknown_command)
+        peer = xclient.introduced(self._peer, command)
+        if peer is None:
+            raise Mistake(self._texts.wrong_words)
+        self._peer, self._named, self.user = peer, False, ""
+        self._login.introduce(peer)
+        return xclient.updated()
+
     def _utf8(self, command: Command) -> Reply:
         self._words(0, command)
         self._speech.allow_utf8()
@@ -288,6 +302,7 @@ class Authorization:
         b"AUTH": _auth,
         b"CAPA": _capa,
         b"STLS": _stls,
+        b"XCLIENT": _xclient,
         b"UTF8": _utf8,
         b"LANG": _lang,
         b"QUIT": _quit,

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from tpop3d_py.pop3.mechanisms import offered
 from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.pop3.xclient import CAPABILITY
 
 _ALWAYS = (b"PIPELINING", b"RESP-CODES", b"AUTH-RESP-CODE", b"UTF8 USER", b"LANG", b"EXPIRE NEVER")
 
@@ -43,6 +44,8 @@ def _capabilities(profile: Profile, secure: bool, logged_in: bool) -> Iterator[b
         yield b" ".join((b"SASL", *mechanisms))
     if profile.stls and not secure and not logged_in:
         yield b"STLS"
+    if profile.xclient and not logged_in:
+        yield CAPABILITY
     yield from _ALWAYS
     if profile.implementation:
         yield b"IMPLEMENTATION " + profile.implementation.encode("ascii")

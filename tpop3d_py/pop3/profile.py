@@ -38,6 +38,7 @@ class Profile:
         binding: octets of the certificate's tls-server-end-point (RFC 5929 section 4); empty: there are none.
         permit_empty_password: whether PASS without an argument is a password of no octets.
         commit_on_early_close: whether QUIT removes messages when the client has hung up behind it.
+        xclient: whether the client is a proxy that may say XCLIENT.
         languages: made of `texts`.
         listed: what CAPA has listed so far; `capability_lines` makes each list once.
     """
@@ -55,6 +56,7 @@ class Profile:
     binding: bytes = b""
     permit_empty_password: bool = False
     commit_on_early_close: bool = True
+    xclient: bool = False
     languages: Languages = field(init=False)
     listed: dict[tuple[bool, bool], bytes] = field(init=False, compare=False, default_factory=dict)
 

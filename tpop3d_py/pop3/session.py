@@ -27,6 +27,7 @@ from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then
 from tpop3d_py.pop3.transaction import Transaction
+from tpop3d_py.pop3.xclient import MARK
 
 _IN_DOMAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:")
 _DOMAIN_TABLE = bytes(octet if octet in _IN_DOMAIN else ord("-") for octet in range(256))
@@ -98,7 +99,7 @@ class Session:
 
     def greeting(self) -> Reply:
         """Return the reply that opens the connection; the stamp in it is what APOP digests."""
-        return Reply(True, self._greeting)
+        return Reply(True, MARK + self._greeting if self._profile.xclient else self._greeting)
 
     def receive(self, line: bytes) -> Reply:
         """Answer one command line, given without its line end."""
@@ -119,6 +120,17 @@ class Session:
         if refusal is not None:
             return self._settle(refusal)
         return self._mistaken(self._speech.texts.line_too_long)
+
+    def introduce(self, peer: Peer, profile: Profile) -> None:
+        """Go on with what TLS has told of a client that has not logged in.
+
+        Args:
+            peer: the client, with the domain that goes with the name it asked for.
+            profile: settings that go with the certificate it was shown.
+        """
+        if isinstance(self._state, Authorization):
+            self._profile = profile
+            self._state.introduce(peer, profile)
 
     def tls_started(self) -> None:
         """Begin anew inside TLS: of what was said before, only mistakes and wrong logins stay counted."""

@@ -115,6 +115,10 @@ class Connection:
         """Note that the login that was granted may go on (the Login port)."""
         self.confirmed = True
 
+    def introduce(self, peer: Peer) -> None:
+        """Take a proxy's word for who the client is (the Login port)."""
+        self.peer = peer
+
     def greet(self) -> Next:
         """Start the conversation."""
         return self._guarded(self.session.greeting)
