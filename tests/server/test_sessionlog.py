@@ -117,7 +117,7 @@ def test_a_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "level"), [(Reason.UNAVAILABLE, 3), (Reason.MAILBOX, 3), (Reason.BUSY, 3), (Reason.LOCKED, 5)]
+    ("reason", "level"), [(Reason.UNAVAILABLE, 3), (Reason.MAILBOX, 3), (Reason.BUSY, 7), (Reason.LOCKED, 5)]
 )
 def test_a_login_that_is_not_possible(reason: Reason, level: int) -> None:
     lines, log, conn = make()

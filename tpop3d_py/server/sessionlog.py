@@ -89,9 +89,9 @@ class SessionLog:
             self._log.notice(text, "refused", fields)
         else:
             text = f"connection_do: {who}: login not possible: {printable(refusal.detail)}"
-            # A mailbox that another client has open is nobody's fault.
-            write = self._log.notice if refusal.reason is Reason.LOCKED else self._log.error
-            write(text, "refused", fields)
+            # A mailbox that another client has open is nobody's fault; of limits `pressure` tells, once.
+            write = {Reason.LOCKED: self._log.notice, Reason.BUSY: self._log.debug}.get(refusal.reason)
+            (write or self._log.error)(text, "refused", fields)
 
     def ended(self, conn: Connection) -> None:
         """Tell that a connection ended, with what was done on it."""
