@@ -117,12 +117,18 @@ def test_a_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "level"), [(Reason.UNAVAILABLE, 3), (Reason.MAILBOX, 3), (Reason.BUSY, 7), (Reason.LOCKED, 5)]
+    ("reason", "level"), [(Reason.UNAVAILABLE, 3), (Reason.MAILBOX, 3), (Reason.LOCKED, 5)]
 )
 def test_a_login_that_is_not_possible(reason: Reason, level: int) -> None:
     lines, log, conn = make()
     log.refused(conn, Refusal(reason, "because"), "luser")
     assert lines.lines == [f"{level} {WHO} login not possible: because"]
+
+
+def test_a_login_over_a_limit_is_no_line_of_its_own() -> None:
+    lines, log, conn = make()
+    log.refused(conn, Refusal(Reason.BUSY, "max-children is reached"), "luser")
+    assert lines.lines == []
 
 
 def test_wrong_passwords_are_never_written_but_can_be_told_apart() -> None:

@@ -20,6 +20,8 @@ _WRITTEN = re.compile(
 )
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _BACKLOG = 4096
+#: Octets that wait in the kernel without being under way, for each client (TCP_NOTSENT_LOWAT in tcp(7)).
+_UNSENT = 131_072
 #: Known without /etc/services, which a minimal system does not have.
 _SERVICES = {"pop3": 110, "pop3s": 995}
 _FORM = "ADDRESS[:PORT][(DOMAIN)][;tls=immediate|stls,CERT[,KEY]][;texts=NAME]"
@@ -180,6 +182,9 @@ def set_up(sock: socket.socket, send_buffer: int) -> None:
     sock.setblocking(False)
     # Linux hands this to accepted sockets: the short last segment of a message must not wait for an ACK.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # What the client has not asked for yet stays with us: else the kernel takes megabytes of every message for
+    # a client that has stopped reading.  What is under way to it is not bounded by this, so nobody gets slower.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
     if send_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
 
