@@ -13,7 +13,7 @@ import itertools
 import select
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from tpop3d_py.server.live import PACKET, Message, pack, unpack
@@ -38,7 +38,7 @@ class Inquiry:
         self._numbers = itertools.count(time.monotonic_ns())
         self._lock = threading.Lock()
 
-    def ask(self, slots: Sequence[Slot], question: Message) -> Iterator[tuple[Slot, Message | None]]:
+    def ask(self, slots: Sequence[Slot], question: Message) -> Generator[tuple[Slot, Message | None]]:
         """Put a question to workers; yield each packet of their answers, and None for the silent ones.
 
         Args:
@@ -51,7 +51,7 @@ class Inquiry:
 
     def _collect(
         self, slots: Sequence[Slot], number: int, packet: bytes
-    ) -> Iterator[tuple[Slot, Message | None]]:
+    ) -> Generator[tuple[Slot, Message | None]]:
         poll = select.poll()
         waiting: dict[int, _Asked] = {}
         for slot in slots:
