@@ -74,6 +74,7 @@ def test_binding_and_a_taken_port() -> None:
     port = first.getsockname()[1]
     try:
         assert first.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert 0 < first.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) <= 1 << 18
         with pytest.raises(
             ListenError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"
         ):

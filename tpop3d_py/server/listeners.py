@@ -1,7 +1,6 @@
-"""Listening addresses: how one is written in the configuration, and how it is bound.
+"""Listening addresses as they are written in the configuration.
 
-When things fail: a mistake in the text is a `ValueError` for the configuration
-reader; an address that cannot be bound is a `ListenError` that names it.
+When things fail: a mistake in the text is a `ValueError` for the configuration reader.
 """
 
 from __future__ import annotations
@@ -12,23 +11,34 @@ import socket
 from dataclasses import dataclass, field
 
 from tpop3d_py.pop3.languages import CATALOGS
+from tpop3d_py.server.contexts import VERSIONS, Terms, check_ciphers
+from tpop3d_py.server.naming import DOMAIN, compile_pattern
 from tpop3d_py.settings import words_of
 
 _WRITTEN = re.compile(
     r"(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]();/]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*))(?::(?P<port>[A-Za-z0-9-]+))?"
-    r"(?:\((?P<domain>[^()]*)\)|(?P<regex>/.*/))?(?P<options>(?:;[a-z]+=[^;]*)*)"
+    r"(?:\((?P<domain>[^()]*)\)|/(?P<regex>.*?)/)?(?P<options>(?:;[a-z-]+=[^;]*)*)"
 )
-_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-_BACKLOG = 4096
-#: Octets that wait in the kernel without being under way, for each client (TCP_NOTSENT_LOWAT in tcp(7)).
-_UNSENT = 131_072
 #: Known without /etc/services, which a minimal system does not have.
 _SERVICES = {"pop3": 110, "pop3s": 995}
-_FORM = "ADDRESS[:PORT][(DOMAIN)][;tls=immediate|stls,CERT[,KEY]][;texts=NAME]"
+_OPTIONS = ("tls", "tls-min", "ciphers", "texts", "proxy")
+_FORM = (
+    "ADDRESS[:PORT][(DOMAIN)|/REGEX/][;tls=immediate|stls,CERT[,KEY]][;tls-min=VERSION][;ciphers=LIST]"
+    "[;texts=NAME][;proxy=yes|tls]"
+)
 
 
 class ListenError(Exception):
-    """An address cannot be listened on."""
+    """An address cannot be listened on.
+
+    Args:
+        text: for the operator.
+        errno: of the system call that failed; 0 if none did.
+    """
+
+    def __init__(self, text: str, errno: int = 0) -> None:
+        super().__init__(text)
+        self.errno = errno
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +48,17 @@ class Listener:
     Args:
         host: address or host name.
         port: TCP port.
-        domain: virtual domain of its connections; empty: found by reverse DNS at start.
+        domain: virtual domain of its connections; empty: found by reverse DNS.
         certificate: PEM chain for TLS; empty: a plain listener.
         key: PEM private key; the certificate's file by default.
         stls: TLS begins when the client says STLS (RFC 2595), not at once (RFC 8314).
         texts: name of the listener's own catalog; empty: the server's.
         text: as written, for messages.
+        pattern: takes the domain out of the names that reverse DNS finds; None: what is behind the first dot.
+        tls_min: oldest version of TLS, of `contexts.VERSIONS`.
+        ciphers: an OpenSSL cipher list; empty: the usual ones.
+        proxy: connections come from proxies and begin with a PROXY header.
+        proxy_tls: clients that are inside TLS with the proxy are inside TLS.
     """
 
     host: str
@@ -54,29 +69,46 @@ class Listener:
     stls: bool = False
     texts: str = ""
     text: str = field(default="", compare=False)
+    pattern: re.Pattern[str] | None = None
+    tls_min: str = Terms().oldest
+    ciphers: str = ""
+    proxy: bool = False
+    proxy_tls: bool = False
 
     def __str__(self) -> str:
         return self.text or f"{self.host}:{self.port}"
 
+    @property
+    def secures(self) -> bool:
+        """Whether clients can be inside TLS."""
+        return bool(self.certificate) or self.proxy_tls
+
 
 def parse_listener(text: str) -> Listener:
-    """Read ``ADDRESS[:PORT][(DOMAIN)][;tls=immediate|stls,CERT[,KEY]][;texts=NAME]``."""
+    """Read one address with its options."""
     found = _WRITTEN.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not {_FORM}")
-    if found["regex"]:
-        raise ValueError(f"{text!r}: domains by /REGEX/ are not supported by this version; write (DOMAIN)")
     domain = found["domain"]
-    if domain is not None and not _DOMAIN.fullmatch(domain):
+    if domain is not None and not DOMAIN.fullmatch(domain):
         raise ValueError(f"{text!r}: the domain in parentheses is not a domain name")
     options = _parse_options(text, found["options"])
-    certificate, key, stls = _parse_tls(text, options.get("tls"))
-    texts = options.get("texts", "")
-    if "texts" in options and texts not in CATALOGS:
-        raise ValueError(f"{text!r}: texts is one of {', '.join(CATALOGS)}")
-    host = _parse_host(text, found["v6"], found["host"])
-    port = _parse_port(text, found["port"], 995 if certificate and not stls else 110)
-    return Listener(host, port, (domain or "").lower(), certificate, key, stls, texts, text)
+    certificate, key, stls = _parse_tls(text, options)
+    return Listener(
+        _parse_host(text, found["v6"], found["host"]),
+        _parse_port(text, found["port"], 995 if certificate and not stls else 110),
+        (domain or "").lower(),
+        certificate,
+        key,
+        stls,
+        _one_of(text, options, "texts", ("", *CATALOGS)),
+        text,
+        None if found["regex"] is None else compile_pattern(found["regex"]),
+        _one_of(text, options, "tls-min", (Terms().oldest, *VERSIONS)),
+        options.get("ciphers", ""),
+        "proxy" in options,
+        _one_of(text, options, "proxy", ("yes", "tls")) == "tls",
+    )
 
 
 LISTENERS = words_of("listening addresses", parse_listener)
@@ -108,104 +140,31 @@ def _parse_options(text: str, written: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for option in written.split(";")[1:]:
         name, _, value = option.partition("=")
-        if name not in ("tls", "texts") or name in options:
+        if name not in _OPTIONS or name in options:
             raise ValueError(f"{text!r} is not {_FORM}")
         options[name] = value
     return options
 
 
-def _parse_tls(text: str, tls: str | None) -> tuple[str, str, bool]:
-    if tls is None:
+def _one_of(text: str, options: dict[str, str], name: str, words: tuple[str, ...]) -> str:
+    """Return an option's value; the first of the words if it is not given."""
+    value = options.get(name)
+    if value is not None and value not in [word for word in words if word]:
+        raise ValueError(f"{text!r}: {name} is one of {', '.join(dict.fromkeys(filter(None, words)))}")
+    return value or words[0]
+
+
+def _parse_tls(text: str, options: dict[str, str]) -> tuple[str, str, bool]:
+    if "ciphers" in options:
+        check_ciphers(options["ciphers"])
+    if "tls" not in options:
+        if needless := options.keys() & {"tls-min", "ciphers"}:
+            raise ValueError(f"{text!r}: {min(needless)} means nothing without tls=")
         return "", "", False
-    mode, *files = tls.split(",")
+    mode, *files = options["tls"].split(",")
     known = mode in ("immediate", "stls")
     if not known or len(files) not in (1, 2) or not all(name.startswith("/") for name in files):
         raise ValueError(
             f"{text!r}: tls is written tls=immediate,/path/of/certificate[,/path/of/key], or tls=stls,..."
         )
     return files[0], files[-1], mode == "stls"
-
-
-def addresses_of(listener: Listener) -> list[tuple[int, tuple[str | int, ...]]]:
-    """Resolve a listener into address families and socket addresses.
-
-    Raises:
-        ListenError: the name does not resolve.
-    """
-    try:
-        found = socket.getaddrinfo(
-            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise ListenError(f"cannot listen on {listener}: {error.strerror or error}") from None
-    return [(family, (str(address[0]), *address[1:])) for family, _, _, _, address in found]
-
-
-def bind(listener: Listener, send_buffer: int = 0) -> socket.socket:
-    """Open a listening, non-blocking socket on the first address of a listener; see `bind_address`."""
-    family, address = addresses_of(listener)[0]
-    return bind_address(listener, family, address, send_buffer)
-
-
-def bind_address(
-    listener: Listener, family: int, address: tuple[str | int, ...], send_buffer: int = 0
-) -> socket.socket:
-    """Open a listening, non-blocking socket.
-
-    Args:
-        listener: for messages.
-        family: of the address.
-        address: where to listen.
-        send_buffer: octets that the kernel keeps for a client to read; 0: as many as it likes.
-
-    Raises:
-        ListenError: the address cannot be bound.
-    """
-    sock = None
-    try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        set_up(sock, send_buffer)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        if sock is not None:
-            sock.close()
-        raise ListenError(f"cannot listen on {listener}: {error.strerror}") from None
-    return sock
-
-
-def set_up(sock: socket.socket, send_buffer: int) -> None:
-    """Set what accepted sockets inherit, on a new listening socket and on one that is taken over."""
-    sock.setblocking(False)
-    # Linux hands this to accepted sockets: the short last segment of a message must not wait for an ACK.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # What the client has not asked for yet stays with us: else the kernel takes megabytes of every message for
-    # a client that has stopped reading.  What is under way to it is not bounded by this, so nobody gets slower.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-    if send_buffer:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-
-
-def domain_of(listener: Listener) -> str:
-    """Name the virtual domain of a listener.
-
-    As in the ancestor: as configured, else what reverse DNS says of its address behind the first dot, else
-    the same of its aliases, else the machine's own name, else ``x.invalid``.
-    """
-    if listener.domain:
-        return listener.domain
-    names: list[str] = []
-    try:
-        name, aliases, _ = socket.gethostbyaddr(listener.host)
-        names = [name, *aliases]
-    except OSError:
-        pass  # no reverse DNS: the machine's name has to do
-    for candidate in names:
-        host, dot, domain = candidate.partition(".")
-        if host and dot and _DOMAIN.fullmatch(domain):
-            return domain.lower()
-    node = socket.gethostname()
-    return node.lower() if _DOMAIN.fullmatch(node) else "x.invalid"
