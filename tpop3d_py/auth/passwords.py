@@ -1,54 +1,75 @@
-"""Stored password forms: those tpop3d accepted, and argon2id for everything new.
+"""Stored passwords: checking all forms of old, making those of new ones.
 
-A stored form is ``{scheme}rest``; scheme names are taken in any case.  Without a
-prefix, ``$...`` is a crypt(3) string (``$argon2id$`` included) and anything else
-is the historical Vmail-SQL form, an MD5 digest.
+Which forms there are is told in docs/passwords.md and written down in `schemes`; new passwords get the
+one of ``password-scheme``.
 
-argon2id's cost follows OWASP's minimum (19 MiB, 2 passes, 1 lane): a POP3
-account is checked at every poll, dozens of times an hour.
+What new passwords cost, names that do not exist cost as well (`expect`, `burn_time`).
 
-When things fail: `UnknownScheme` for a form nobody here can check, so that it is
-logged as a fault of the account and not taken for a wrong password; a form that
+When things fail: `UnknownScheme` for a form nobody here can check and `TooCostly` for one that asks for too
+much, so that they are logged as a fault of the account and not taken for a wrong password; a form that
 is understood but damaged matches nothing.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ctypes
 import hashlib
 import hmac
-import re
 from collections.abc import Callable
 
-from passlib import hash as schemes
+from tpop3d_py.auth import schemes, schemes_crypt, schemes_kdf, scram
+from tpop3d_py.auth.schemes import BARE_CRYPT, BARE_MD5, SCRAM
+from tpop3d_py.auth.schemes_limits import TooCostly, UnknownScheme
 
-from tpop3d_py.auth import scram
+__all__ = [
+    "BARE_CRYPT",
+    "BARE_MD5",
+    "SCRAM",
+    "TooCostly",
+    "UnknownScheme",
+    "burn_time",
+    "expect",
+    "is_current",
+    "is_weak",
+    "make_hash",
+    "plain_text",
+    "split_scheme",
+    "verify",
+    "verify_apop",
+]
 
-_ARGON2 = schemes.argon2.using(type="ID", memory_cost=19456, time_cost=2, parallelism=1)
-_CRYPT = (schemes.sha512_crypt, schemes.sha256_crypt, schemes.md5_crypt, schemes.des_crypt)
-#: The scheme of passwords that SCRAM can be done with.
-SCRAM = "scram-sha-256"
-# passlib loads a scheme when it is first named, and after root is given up its files may be out of reach.
-_OLD_MYSQL = schemes.mysql323
-_PREFIX = re.compile(r"\{([A-Za-z0-9_-]+)\}(.*)", re.DOTALL)
 _LONGEST_PASSWORD = 512
+_BCRYPT_COST = 10
+#: As dear as bcrypt's cost and argon2id's passes; crypt(3)'s own 5,000 are from 2007.
+_SHA512_ROUNDS = 100_000
+_NOBODY = "nobody has this password"
 
-# The cost of a check that nobody can pass, for names that do not exist (made once per process).
-_dummy: list[str] = []
+_MAKERS: dict[str, Callable[[str], str]] = {
+    "argon2id": lambda password: "{ARGON2ID}" + schemes_kdf.make_argon2(password.encode()),
+    "blf-crypt": lambda password: "{BLF-CRYPT}" + _crypt("$2b$", _BCRYPT_COST, password),
+    "sha512-crypt": lambda password: "{SHA512-CRYPT}" + _crypt("$6$", _SHA512_ROUNDS, password),
+    SCRAM: scram.make_stored,
+    "plaintext": lambda password: "{plaintext}" + password,
+}
+#: Behind whose prefix a form of the same scheme has another cost if it is not today's.
+_TODAY = {"blf-crypt": f"$2b${_BCRYPT_COST}$", "sha512-crypt": f"$6$rounds={_SHA512_ROUNDS}$"}
 
 
-class UnknownScheme(ValueError):
-    """A stored password has a form that cannot be checked here."""
+class _Expected:
+    """What a name that does not exist costs (one for each process, made by the master)."""
+
+    stored = ""
 
 
-def make_hash(password: str) -> str:
-    """Hash a new password.
+def make_hash(password: str, scheme: str = "argon2id") -> str:
+    """Make the stored form of a new password.
+
+    Args:
+        password: in plain text.
+        scheme: as ``password-scheme`` has it.
 
     Raises:
-        ValueError: it is empty, longer than 512 octets of UTF-8, or holds NUL, CR or LF, which POP3's PASS
-            command cannot carry (RFC 1939 section 3).
+        ValueError: it is empty, not UTF-8, longer than 512 octets, or holds NUL, CR or LF, which POP3's PASS
+            command cannot carry (RFC 1939 section 3); or this scheme cannot hold it.
     """
     octets = password.encode("utf-8", "surrogateescape")
     if not octets:
@@ -57,40 +78,51 @@ def make_hash(password: str) -> str:
         raise ValueError(f"a password has at most {_LONGEST_PASSWORD} octets")
     if any(c in octets for c in b"\0\r\n"):
         raise ValueError("a password cannot contain NUL or line ends")
-    return "{ARGON2ID}" + str(_ARGON2.hash(octets))
+    try:
+        return _MAKERS[scheme](password)
+    except UnicodeEncodeError:
+        raise ValueError("a password has to be text in UTF-8") from None
 
 
-def verify(stored: str, password: bytes) -> bool:
+def _crypt(prefix: str, cost: int, password: str) -> str:
+    return schemes_crypt.make(prefix, cost, password.encode())
+
+
+def verify(stored: str, password: bytes, bare: str = BARE_MD5) -> bool:
     """Tell whether a password matches its stored form, also one of no octets, which a chain may forbid.
+
+    Args:
+        stored: the form.
+        password: as the client sent it.
+        bare: what a form without a scheme is: `BARE_MD5` in a database, `BARE_CRYPT` in a file.
 
     Raises:
         UnknownScheme: the form is not one of ours.
+        TooCostly: it asks for more than a check may cost.
     """
-    scheme, rest = split_scheme(stored)
-    check = _SCHEMES.get(scheme)
-    if check is None:
-        raise UnknownScheme(f"stored passwords of scheme {{{scheme}}} cannot be checked")
+    form = schemes.read(stored, bare)
+    scheme = schemes.SCHEMES.get(form.scheme)
+    if scheme is None:
+        raise UnknownScheme(f"stored passwords of scheme {{{form.scheme}}} cannot be checked")
     if len(password) > _LONGEST_PASSWORD:
         return False
     try:
-        return check(rest, password)
-    except UnknownScheme:
+        return scheme.check(form.rest, password)
+    except (UnknownScheme, TooCostly):
         raise
     except (ValueError, TypeError):
         return False  # understood, but damaged
 
 
-def split_scheme(stored: str) -> tuple[str, str]:
+def split_scheme(stored: str, bare: str = BARE_MD5) -> tuple[str, str]:
     """Return the lower-case scheme and the rest of a stored form."""
-    if found := _PREFIX.match(stored):
-        return found[1].lower(), found[2]
-    return ("crypt" if stored.startswith("$") else "md5"), stored
+    return schemes.read(stored, bare)
 
 
 def plain_text(stored: str) -> bytes | None:
     """Return the password itself where the stored form gives it away, as APOP needs (RFC 1939 section 7)."""
-    scheme, rest = split_scheme(stored)
-    return rest.encode() if scheme in _PLAIN else None
+    form = schemes.read(stored)
+    return form.rest.encode() if form.scheme in schemes.PLAIN else None
 
 
 def verify_apop(stored: str, timestamp: bytes, digest: bytes) -> bool:
@@ -111,89 +143,31 @@ def _is_digest(octets: bytes, digest: bytes) -> bool:
     return hmac.compare_digest(expected.encode(), digest.lower())
 
 
-def burn_time(password: bytes) -> None:
-    """Spend what checking an argon2id password costs: unknown users answer as slowly as known ones."""
-    if not _dummy:
-        _dummy.append(str(_ARGON2.hash(b"nobody has this password")))
-    _ARGON2.verify(password[:_LONGEST_PASSWORD], _dummy[0])
+def is_weak(stored: str) -> bool:
+    """Tell whether whoever steals this form has the password soon; plain ones not counted."""
+    form = schemes.read(stored)
+    return form.scheme in schemes.SCHEMES and schemes.kind(form)[1]
 
 
-def _plain(rest: str, password: bytes) -> bool:
-    return hmac.compare_digest(rest.encode(), password)
-
-
-def _argon2(rest: str, password: bytes) -> bool:
-    return bool(_ARGON2.verify(password, rest))
-
-
-def _crypt(rest: str, password: bytes) -> bool:
-    if rest.startswith("$argon2"):
-        return _argon2(rest, password)
-    for scheme in _CRYPT:
-        if scheme.identify(rest):
-            return bool(scheme.verify(password, rest))
-    return _system_crypt(rest, password) if rest.startswith("$") else False
-
-
-def _load_crypt() -> Callable[[bytes, bytes], bytes | None] | None:
-    """Find crypt(3), which knows what the machine's accounts use: bcrypt, Debian's yescrypt."""
-    for name in ("libcrypt.so.1", "libcrypt.so.2"):
-        try:
-            function = ctypes.CDLL(name).crypt
-        except OSError:
-            continue
-        function.argtypes, function.restype = (ctypes.c_char_p, ctypes.c_char_p), ctypes.c_char_p
-        return function
-    return None
-
-
-_libcrypt = _load_crypt()
-
-
-def _system_crypt(rest: str, password: bytes) -> bool:
-    """Check by crypt(3); not for threads, and the authentication processes have none."""
-    stored = rest.encode()
-    result = _libcrypt(password, stored) if _libcrypt is not None and b"\0" not in password + stored else None
-    if result is None or result.startswith(b"*"):  # crypt(3)'s ways to fail
-        raise UnknownScheme("a {crypt} password of an unknown kind cannot be checked")
-    return hmac.compare_digest(result, stored)
-
-
-def _digest(algorithm: str) -> Callable[[str, bytes], bool]:
-    size = hashlib.new(algorithm, usedforsecurity=False).digest_size
-
-    def check(rest: str, password: bytes) -> bool:
-        expected = _octets(rest, size)
-        actual = hashlib.new(algorithm, password, usedforsecurity=False).digest()
-        return expected is not None and hmac.compare_digest(expected, actual)
-
-    return check
-
-
-def _octets(text: str, size: int) -> bytes | None:
-    """Decode a digest of known size from hexadecimal or base64; None if it is neither."""
-    try:
-        octets = bytes.fromhex(text) if len(text) == 2 * size else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    return octets if len(octets) == size else None
-
-
-def _old_mysql(rest: str, password: bytes) -> bool:
-    """Check PASSWORD() of MySQL before 4.1: 16 hexadecimal digits, or only the first 8."""
-    if len(rest) not in (8, 16):
+def is_current(stored: str, scheme: str) -> bool:
+    """Tell whether a form is what `make_hash` would make of its password today."""
+    form = schemes.read(stored)
+    if scheme == "plaintext":
+        return form.scheme in schemes.PLAIN
+    if form.scheme != scheme:
         return False
-    return hmac.compare_digest(str(_OLD_MYSQL.hash(password))[: len(rest)], rest.lower())
+    if scheme == "argon2id":
+        return schemes_kdf.is_current_argon2(form.rest)
+    return form.rest.startswith(_TODAY.get(scheme, ""))
 
 
-_PLAIN = frozenset({"plaintext", "plain"})
-_SCHEMES: dict[str, Callable[[str, bytes], bool]] = {
-    "argon2id": _argon2,
-    "crypt": _crypt,
-    "crypt_md5": _crypt,
-    "md5": _digest("md5"),
-    "sha1": _digest("sha1"),
-    "mysql": _old_mysql,
-    SCRAM: scram.verify,
-    **dict.fromkeys(_PLAIN, _plain),
-}
+def expect(scheme: str) -> None:
+    """Let `burn_time` cost from now on what a check of this scheme's passwords costs."""
+    _Expected.stored = make_hash(_NOBODY, scheme)
+
+
+def burn_time(password: bytes) -> None:
+    """Spend what a check costs: unknown users answer as slowly as those with new passwords."""
+    if not _Expected.stored:
+        expect("argon2id")
+    verify(_Expected.stored, password[:_LONGEST_PASSWORD])

@@ -13,7 +13,8 @@ everybody else's: a salt that is always the same for one name, from a key that o
 restart, and the usual iterations (RFC 5802 section 9).  The second step costs the same
 whether or not there is anything to compare with.
 
-When things fail: `BadForm` for a stored form that is damaged; None for a proof that is wrong.
+When things fail: `BadForm` for a stored form that is damaged, `TooCostly` for one of too many iterations;
+None for a proof that is wrong.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ import stringprep
 import unicodedata
 from typing import NamedTuple
 
+from tpop3d_py.auth import schemes_limits as limits
 from tpop3d_py.contracts import Credentials
 from tpop3d_py.pop3.scram import First, read_final, read_first
 
 #: RFC 7677 section 4 asks for at least this many; Dovecot's default, which the fakes have to look like.
 ITERATIONS = 4096
-#: A form that asks for more would occupy an authentication process for seconds.
-_MOST_ITERATIONS = 1_000_000
 _NONCE_OCTETS = 18
 _SALT_OCTETS = 16
 _KEY_OCTETS = 32
@@ -62,38 +62,47 @@ def make_stored(password: str, iterations: int = ITERATIONS) -> str:
     return "{SCRAM-SHA-256}" + ",".join((str(keys.iterations), *texts))
 
 
-def read_stored(rest: str) -> Keys:
+def read_stored(rest: str, algorithm: str = "sha256") -> Keys:
     """Read the stored form, without its scheme.
+
+    Args:
+        rest: what stands behind the scheme.
+        algorithm: the digest that the keys were made with.
 
     Raises:
         BadForm: it is damaged.
+        TooCostly: it asks for too many iterations.
     """
+    octets = hashlib.new(algorithm).digest_size
     try:
         number, *texts = rest.split(",")
         salt, stored, server = (base64.b64decode(text, validate=True) for text in texts)
         iterations = int(number) if number.isascii() and number.isdigit() else 0
     except ValueError:
         raise BadForm("a stored {SCRAM-SHA-256} password is damaged") from None
-    if not (salt and len(stored) == len(server) == _KEY_OCTETS and 0 < iterations <= _MOST_ITERATIONS):
+    if not (salt and len(stored) == len(server) == octets and iterations > 0):
         raise BadForm("a stored {SCRAM-SHA-256} password is damaged")
+    limits.at_most("SCRAM", iterations, limits.ITERATIONS, "iterations")
     return Keys(iterations, salt, stored, server)
 
 
-def derive(password: bytes, salt: bytes, iterations: int) -> Keys:
+def derive(password: bytes, salt: bytes, iterations: int, algorithm: str = "sha256") -> Keys:
     """Make the keys of a password (RFC 5802 section 3)."""
-    salted = hashlib.pbkdf2_hmac("sha256", saslprep(password), salt, iterations)
-    client = _hmac(salted, b"Client Key")
-    return Keys(iterations, salt, hashlib.sha256(client).digest(), _hmac(salted, b"Server Key"))
+    salted = hashlib.pbkdf2_hmac(algorithm, saslprep(password), salt, iterations)
+    client = hmac.digest(salted, b"Client Key", algorithm)
+    server = hmac.digest(salted, b"Server Key", algorithm)
+    return Keys(iterations, salt, hashlib.new(algorithm, client).digest(), server)
 
 
-def verify(rest: str, password: bytes) -> bool:
+def verify(rest: str, password: bytes, algorithm: str = "sha256") -> bool:
     """Check a password that was sent as it is against the stored form, without its scheme.
 
     Raises:
         BadForm: the form is damaged.
     """
-    keys = read_stored(rest)
-    return hmac.compare_digest(derive(password, keys.salt, keys.iterations).stored, keys.stored)
+    keys = read_stored(rest, algorithm)
+    derived = derive(password, keys.salt, keys.iterations, algorithm)
+    return hmac.compare_digest(derived.stored, keys.stored)
 
 
 class Salts:
