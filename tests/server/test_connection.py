@@ -143,3 +143,17 @@ def test_a_login_is_checked_even_while_earlier_replies_wait_for_the_client() -> 
     assert conn.finish_login(Refusal(Reason.UNAVAILABLE)) is Next.SOCKET
     assert conn.run() is Next.CLOSE
     assert [line[:4] for line in transport.sent.splitlines()] == [b"+OK ", b"-ERR", b"+OK "]
+
+
+@pytest.mark.parametrize("piece", [b"x" * 4096, b"USER x\r\n" * 500, b"AUTH PLAIN =\r\n" * 290])
+def test_nobody_may_talk_without_end_before_a_login(piece: bytes) -> None:
+    transport = FakeTransport([piece] * 1000)
+    conn = connect(transport, command_errors=10**9)
+    assert run(conn) is Next.CLOSE
+    assert conn.received <= 65_536 + len(piece)
+
+
+def test_the_longest_logins_are_short_enough() -> None:
+    transport = FakeTransport([b"AUTH PLAIN\r\n", b"x" * 8000 + b"\r\n"] * 6 + [b"NOOP\r\n"])
+    conn = connect(transport)
+    assert run(conn) is Next.SOCKET

@@ -36,6 +36,9 @@ from tpop3d_py.server.waits import Next
 
 __all__ = ["Connection", "Next"]
 
+#: Octets a client may send before its login; three attempts with the longest SASL responses are less.  One
+#: that sends more sends a line without an end, or wants us to work.
+_BEFORE_LOGIN = 65_536
 _FAULT = b"-ERR [SYS/TEMP] Something bad happened, and I just can't go on. Sorry.\r\n"
 
 
@@ -210,6 +213,9 @@ class Connection:
         if not data:
             return Next.CLOSE
         self.received += len(data)
+        if self.received > _BEFORE_LOGIN and not self.session.logged_in:
+            self._ending = "too many octets before a login"
+            return Next.CLOSE
         line = self._lines.whole(data)
         if line is None:
             self._lines.feed(data)

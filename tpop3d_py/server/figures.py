@@ -25,7 +25,10 @@ VERBS = (
     *("STLS", "TOP", "UIDL", "USER", "UTF8"),
 )
 #: Ends of connections that the protocol knows nothing of, beside its own.
-ENDINGS = ("timed out", "kicked", "message broke off", "connection closed behind quit", "internal error")
+ENDINGS = (
+    *("timed out", "kicked", "message broke off", "connection closed behind quit", "internal error"),
+    *("closed to make room", "too many octets before a login"),
+)
 LIMITS = ("connections", "sessions", "address", "waiting", "descriptors", "time")
 _DRIVERS = ("directory", "mysql", "pam")
 
