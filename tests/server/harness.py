@@ -30,9 +30,10 @@ from tpop3d_py.contracts import (
 )
 from tpop3d_py.log import Log
 from tpop3d_py.pop3.profile import Profile
-from tpop3d_py.server import authenticator, listeners
+from tpop3d_py.server import authenticator
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
+from tpop3d_py.server.binding import bind
 from tpop3d_py.server.bounds import LimitSettings
 from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.crew import Generation, Kind, Role
@@ -40,6 +41,7 @@ from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.listeners import Listener
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.pressure import Shared
 from tpop3d_py.server.sessionlog import Dialogue
@@ -148,11 +150,11 @@ def open_doors(certificate: str, strict: bool) -> Iterator[Door]:
         binding=end_point(certificate) if certificate else b"",
         commit_on_early_close=not strict,
     )
-    yield Door(listeners.bind(listeners.Listener("127.0.0.1", 0)), "klient1.pl", profile)
+    yield Door(bind(Listener("127.0.0.1", 0)), "klient1.pl", profile)
     if certificate:
         context = server_context(certificate, certificate)
         for stls in (False, True):
-            sock = listeners.bind(listeners.Listener("127.0.0.1", 0))
+            sock = bind(Listener("127.0.0.1", 0))
             yield Door(sock, "klient1.pl", dataclasses.replace(profile, stls=stls), context, stls)
 
 

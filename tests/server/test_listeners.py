@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from tpop3d_py.server.listeners import LISTENERS, Listener, ListenError, bind, domain_of, parse_listener
+from tpop3d_py.server.binding import bind
+from tpop3d_py.server.listeners import LISTENERS, Listener, ListenError, parse_listener
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,6 @@ def test_good_ones(text: str, expected: Listener) -> None:
         "10.0.0.1(a b)",
         "10.0.0.1(../x)",
         "[::g]:110",
-        "10.0.0.1/(.*)/",
         "10.0.0.1;tls=stls",
         "10.0.0.1;tls=stls,c.pem",
         "10.0.0.1;tls=starttls,/c.pem",
@@ -97,24 +97,3 @@ def test_the_send_buffer_is_as_asked_for() -> None:
 def test_a_foreign_address() -> None:
     with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1"):
         bind(Listener("192.0.2.1", 0))
-
-
-def test_the_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    def reverse(names: tuple[str, list[str], list[str]] | None) -> None:
-        def gethostbyaddr(_: str) -> tuple[str, list[str], list[str]]:
-            if names is None:
-                raise socket.herror(1, "Unknown host")
-            return names
-
-        monkeypatch.setattr(socket, "gethostbyaddr", gethostbyaddr)
-
-    assert domain_of(Listener("127.0.0.1", 110, "klient1.pl")) == "klient1.pl"
-    reverse(("pop.Klient2.pl", [], []))
-    assert domain_of(Listener("127.0.0.1", 110)) == "klient2.pl"
-    reverse(("bare", ["also", "mx.klient3.pl"], []))
-    assert domain_of(Listener("127.0.0.1", 110)) == "klient3.pl"
-    reverse(None)
-    monkeypatch.setattr(socket, "gethostname", lambda: "Debian")
-    assert domain_of(Listener("127.0.0.1", 110)) == "debian"
-    monkeypatch.setattr(socket, "gethostname", lambda: "<odd>")
-    assert domain_of(Listener("127.0.0.1", 110)) == "x.invalid"

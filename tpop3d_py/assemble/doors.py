@@ -15,10 +15,11 @@ from tpop3d_py.config import Configuration
 from tpop3d_py.pop3.languages import CATALOGS
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.settings import ProtocolSettings
-from tpop3d_py.server import listeners
+from tpop3d_py.server import binding
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.listeners import Listener
+from tpop3d_py.server.naming import machine_domain
 from tpop3d_py.server.settings import ServerSettings
 from tpop3d_py.server.sockets import Claims, key_of
 from tpop3d_py.server.transport import server_context
@@ -38,12 +39,12 @@ def open_doors(conf: Configuration, claims: Claims) -> list[Door]:
 
 def _open(listener: Listener, conf: Configuration, claims: Claims) -> Iterator[Door]:
     tls, profile = tls_of(listener), profile_of(listener, conf)
-    domain = listeners.domain_of(listener)
+    domain = listener.domain or machine_domain()
     buffer = conf.get(ServerSettings).tcp_send_buffer
-    for family, address in listeners.addresses_of(listener)[:1]:
-        opened = partial(listeners.bind_address, listener, family, address, buffer)
+    for family, address in binding.addresses_of(listener):
+        opened = partial(binding.bind_address, listener, family, address, buffer)
         sock = claims.claim(key_of(family, address), opened)
-        listeners.set_up(sock, buffer)
+        binding.set_up(sock, buffer)
         yield Door(sock, domain, profile, tls, listener.stls)
 
 
