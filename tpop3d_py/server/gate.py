@@ -79,6 +79,11 @@ class Gate(Generic[Waiter]):
         self._send()
         return None
 
+    @property
+    def waiting(self) -> int:
+        """How many answers are still to come."""
+        return len(self._waiting)
+
     def forget(self, user: str) -> None:
         """Have an account's next login checked, whatever is remembered; `user` as logs have it."""
         if self._memory is not None:
