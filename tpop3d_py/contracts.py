@@ -102,12 +102,16 @@ class Credentials:
 
 
 class Verdict(Enum):
-    """A driver's answer.  UNAVAILABLE is never to be taken for REFUSED."""
+    """A driver's answer.
+
+    UNAVAILABLE is never to be taken for REFUSED; FORBIDDEN says that it will not get better by itself.
+    """
 
     GRANTED = "granted"
     REFUSED = "refused"
     NOT_MINE = "not mine"
     UNAVAILABLE = "unavailable"
+    FORBIDDEN = "forbidden"
     CONTINUE = "continue"
 
 

@@ -49,9 +49,10 @@ def test_the_first_yes_wins() -> None:
     assert not third.asked
 
 
-def test_unavailable_stops_the_search_and_is_not_a_refusal() -> None:
-    last = Fake(GRANTED)
-    assert decide(Fake(NOT_MINE), Fake(UNAVAILABLE), last) == UNAVAILABLE
+@pytest.mark.parametrize("verdict", [Verdict.UNAVAILABLE, Verdict.FORBIDDEN])
+def test_what_stops_the_search_and_is_not_a_refusal(verdict: Verdict) -> None:
+    answer, last = Decision(verdict, detail="down"), Fake(GRANTED)
+    assert decide(Fake(NOT_MINE), Fake(answer), last) == answer
     assert not last.asked
 
 

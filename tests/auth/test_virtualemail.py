@@ -67,6 +67,13 @@ def test_what_is_not_the_users_fault_is_unavailable(row: LoginRow | Exception, w
     assert words in decision.detail
 
 
+def test_a_stored_password_that_would_take_too_long_is_forbidden() -> None:
+    stored = "$2b$13$abcdefghijklmnopqrstuuBL9.K1AKOTpNEQzhwp8U0UiCFiQON86"
+    decision = check(LoginRow("/srv", "jan", stored, "daemon"))
+    assert decision.verdict is Verdict.FORBIDDEN
+    assert "13 as its cost" in decision.detail
+
+
 def test_a_box_without_a_password_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     spent: list[bytes] = []
     monkeypatch.setattr(passwords, "burn_time", spent.append)

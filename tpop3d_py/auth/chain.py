@@ -2,7 +2,7 @@
 
 Every reading of the login name is offered to every driver, in the configured
 order, until one grants it.  A refusal does not stop the search (another driver
-may know the same name), but an unavailable driver does: the true answer is then
+may know the same name), but an unavailable driver does, and one that forbids: the true answer is then
 unknown, and "wrong password" would be a lie.
 
 A bearer token is checked first, by whoever the operator has named for that; the drivers then only
@@ -25,6 +25,8 @@ from tpop3d_py.contracts import Credentials, Decision, Mechanism, TokenCheck, Ve
 from tpop3d_py.log import Log, printable
 
 _SCRAM = (Mechanism.SCRAM, Mechanism.SCRAM_PLUS)
+#: Nobody else is asked after one of these.
+_FINAL = (Verdict.UNAVAILABLE, Verdict.FORBIDDEN, Verdict.CONTINUE)
 
 
 class Chain:
@@ -77,7 +79,7 @@ class Chain:
                 decision = self._ask(driver, attempt, credentials)
                 if decision.verdict is Verdict.GRANTED:
                     return _without_root(decision)
-                if decision.verdict in (Verdict.UNAVAILABLE, Verdict.CONTINUE):
+                if decision.verdict in _FINAL:
                     return decision
                 compared |= decision.verdict is Verdict.REFUSED
         if compared and not _is_first_step(credentials):

@@ -32,6 +32,7 @@ _VERDICTS = {
     Verdict.REFUSED: Reason.CREDENTIALS,
     Verdict.NOT_MINE: Reason.CREDENTIALS,
     Verdict.UNAVAILABLE: Reason.UNAVAILABLE,
+    Verdict.FORBIDDEN: Reason.FORBIDDEN,
 }
 
 

@@ -5,7 +5,7 @@ Only names with a local part and a domain are theirs; a bare name needs
 
 When things fail: a directory that cannot be asked is UNAVAILABLE; so is a row
 that contradicts itself or names an account that does not exist, because the
-password may well be right.
+password may well be right.  A stored password that would take too long to check is FORBIDDEN.
 """
 
 from __future__ import annotations
@@ -54,17 +54,22 @@ class VirtualEmail:
         if attempt.local_part is None or attempt.domain is None:
             return _NOT_MINE
         try:
-            row = self._lookup.find(attempt.local_part, attempt.domain)
-            if row is None:
-                return _NOT_MINE
-            answer = self._compare(attempt, row.password_hash, credentials)
-            if answer.verdict is not Verdict.GRANTED:
-                return answer
-            account = self._owner.of(row.unix_user)
+            return self._check(attempt, attempt.local_part, attempt.domain, credentials)
+        except passwords.TooCostly as error:
+            return Decision(Verdict.FORBIDDEN, detail=f"auth-{self.name}: {error}")
         except (DirectoryError, passwords.UnknownScheme, scram.BadForm) as error:
             return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error}")
         except KeyError as error:
             return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error.args[0]}")
+
+    def _check(self, attempt: Attempt, local_part: str, domain: str, credentials: Credentials) -> Decision:
+        row = self._lookup.find(local_part, domain)
+        if row is None:
+            return _NOT_MINE
+        answer = self._compare(attempt, row.password_hash, credentials)
+        if answer.verdict is not Verdict.GRANTED:
+            return answer
+        account = self._owner.of(row.unix_user)
         return replace(answer, identity=self._identity(attempt, row, account))
 
     def _compare(self, attempt: Attempt, stored: str, credentials: Credentials) -> Decision:
