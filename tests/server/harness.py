@@ -44,7 +44,7 @@ from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.listeners import Listener
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.pressure import Shared
-from tpop3d_py.server.sessionlog import Dialogue
+from tpop3d_py.server.sessionlog import Dialogue, SessionLog
 from tpop3d_py.server.slots import MOST, Slot
 from tpop3d_py.server.supervisor import Supervisor
 from tpop3d_py.server.transport import server_context
@@ -167,7 +167,14 @@ def main(certificate: str, idle: float, login: float, most: int, strict: bool) -
     admission = Admission(open_maildrop, log)
     limits = dataclasses.replace(LimitSettings(max_children=most).limits(1024), login_seconds=login)
     plan = WorkerPlan(
-        doors, admission, shared, limits, Habits(Timeouts(idle, login), log, Dialogue(log)), 2, log
+        doors,
+        admission,
+        shared,
+        limits,
+        Habits(Timeouts(idle, login), log, Dialogue(log)),
+        2,
+        log,
+        SessionLog(log),
     )
 
     def work(n: int, slot: Slot) -> None:

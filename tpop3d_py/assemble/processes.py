@@ -34,7 +34,7 @@ from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.listeners import ListenError
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.pressure import Shared
-from tpop3d_py.server.sessionlog import Dialogue
+from tpop3d_py.server.sessionlog import Dialogue, SessionLog
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 from tpop3d_py.server.slots import MOST, Slot
 from tpop3d_py.server.sockets import Sockets, handed_over
@@ -137,7 +137,8 @@ class _Plant:
         habits = Habits(Timeouts(server.timeout_seconds, bounds.login_timeout_seconds), log, trace)
         admission = Admission(self._opener.open, log)
         limits = bounds.limits(files)
-        self._plan = WorkerPlan(doors, admission, lasting.shared, limits, habits, server.threads, log)
+        lines = SessionLog(log)
+        self._plan = WorkerPlan(doors, admission, lasting.shared, limits, habits, server.threads, log, lines)
 
     def roles(self) -> list[Role]:
         """All processes, in the order they are to be started in."""
@@ -171,6 +172,7 @@ class _Plant:
         authenticator.serve(
             self._link, self._authentication.chain.decide, self._server.auth_timeout, self._log
         )
+        self._authentication.stop()
 
     def _drop(self) -> None:
         """Give root up; after that the kernel has to be told again whose death ends us."""

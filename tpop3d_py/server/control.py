@@ -17,7 +17,7 @@ import select
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 
 from tpop3d_py.log import Log, one_line, printable
 from tpop3d_py.server.connection import Connection
@@ -31,20 +31,20 @@ class Respondent:
 
     Args:
         channel: the worker's end, non-blocking.
-        connections: all connections of the worker, by descriptor.
-        forget: drops a user's cached logins, returns how many.
+        everybody: lists all connections of the worker.
+        forget: drops a user's cached logins.
         log: for damaged questions.
     """
 
     def __init__(
         self,
         channel: socket.socket,
-        connections: Mapping[int, Connection],
-        forget: Callable[[str], int],
+        everybody: Callable[[], Sequence[Connection]],
+        forget: Callable[[str], None],
         log: Log,
     ) -> None:
         self._channel = channel
-        self._connections = connections
+        self._everybody = everybody
         self._forget = forget
         self._log = log
         self._answers: Iterator[bytes] = iter(())
@@ -98,7 +98,8 @@ class Respondent:
         if wanted == "kick":
             done = self._kick(str(question.get("id", "")), user)
         elif wanted == "forget" and isinstance(user, str):
-            done = self._forget(user)
+            self._forget(user)
+            done = 1
         else:
             yield pack({"n": number, "last": True, "error": "not understood"})
             return
@@ -107,7 +108,7 @@ class Respondent:
     def _sessions(self, number: int) -> Iterator[bytes]:
         pid = os.getpid()
         rows: list[Live] = []
-        for conn in list(self._connections.values()):
+        for conn in self._everybody():
             rows.append(row(conn, pid, time.monotonic()))
             if len(rows) == ROWS:
                 yield pack({"n": number, "last": False, "rows": rows})
@@ -115,7 +116,7 @@ class Respondent:
         yield pack({"n": number, "last": True, "rows": rows})
 
     def _kick(self, identifier: str, user: object) -> int:
-        chosen = [conn for conn in list(self._connections.values()) if _is_meant(conn, identifier, user)]
+        chosen = [conn for conn in self._everybody() if _is_meant(conn, identifier, user)]
         for conn in chosen:
             conn.kick()
         return len(chosen)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from tpop3d_py.contracts import Mechanism, Reason, ResponseCode, Verdict
 from tpop3d_py.pop3.session import Ending
+from tpop3d_py.server.crossings import Limit
 from tpop3d_py.server.tally import Layout
 
 LAYOUT = Layout()
@@ -25,11 +26,11 @@ VERBS = (
     *("STLS", "TOP", "UIDL", "USER", "UTF8"),
 )
 #: Ends of connections that the protocol knows nothing of, beside its own.
+CROWDED_OUT = "closed to make room"
 ENDINGS = (
     *("timed out", "kicked", "message broke off", "connection closed behind quit", "internal error"),
-    *("closed to make room", "too many octets before a login"),
+    *(CROWDED_OUT, "too many octets before a login"),
 )
-LIMITS = ("connections", "sessions", "address", "waiting", "descriptors", "time")
 _DRIVERS = ("directory", "mysql", "pam")
 
 #: Seconds, from a cached login to a hung database.
@@ -77,12 +78,10 @@ DELETED = _counter("pypop3d_messages_deleted_total", "Messages removed by QUIT."
 SESSION_SECONDS = _histogram(
     "pypop3d_session_seconds", "How long sessions lasted that were logged in.", _LENGTHS
 )
-LIMITS_HIT = _counter("pypop3d_limits_hit_total", "Clients refused at a limit.", limit=LIMITS)
-EVICTED = _counter(
-    "pypop3d_evictions_total",
-    "Clients ended before their login to make room for others.",
-    reason=("pressure",),
+LIMITS_HIT = _counter(
+    "pypop3d_limits_hit_total", "Clients refused at a limit.", limit=tuple(limit.value for limit in Limit)
 )
+EVICTED = _counter("pypop3d_evictions_total", "Clients without a login that were closed to make room.")
 CHECKS = _counter(
     "pypop3d_auth_checks_total",
     "Logins checked by the authentication processes, by verdict.",

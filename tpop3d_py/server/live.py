@@ -8,7 +8,7 @@ One packet is one JSON object.  A question has a number `n` and says in `ask` wh
     {"n": 7, "ask": "forget", "user": "luser"}      forget cached logins of a user
 
 Answers repeat the number and the last one says so: ``{"n": 7, "last": true, "rows": [...]}`` with rows as
-`Live` has them, or ``"count"`` with how many were ended or forgotten.
+`Live` has them, or ``"count"``: how many connections were ended, or 1 for an order obeyed.
 
 When things fail: octets that are no such object are a `ValueError`.
 """

@@ -16,6 +16,7 @@ from tpop3d_py.contracts import Credentials, Decision, Identity, Refusal
 from tpop3d_py.pop3.replies import Reply
 from tpop3d_py.server import figures
 from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.crossings import Limit
 from tpop3d_py.server.habits import Client, Trace
 from tpop3d_py.server.tally import note_answer
 
@@ -27,6 +28,7 @@ _NO_CODE = figures.ERRORS.cell(figures.NO_CODE)
 _CONNECTIONS = figures.CONNECTIONS.cell()
 _RECEIVED, _SENT = figures.RECEIVED.cell(), figures.SENT.cell()
 _RETRIEVED, _RETRIEVED_OCTETS = figures.RETRIEVED.cell(), figures.RETRIEVED_OCTETS.cell()
+_EVICTED = figures.EVICTED.cell()
 _DELETED, _MISTAKES = figures.DELETED.cell(), figures.MISTAKES.cell()
 
 
@@ -57,10 +59,16 @@ class Meter:
         """Count how long opening a mailbox took."""
         figures.OPEN_SECONDS.observe(self._row, seconds)
 
+    def hit(self, limit: Limit) -> None:
+        """Count that a limit was reached."""
+        self._row[figures.LIMITS_HIT.cell(limit.value)] += 1
+
     def ended(self, conn: Connection) -> None:
         """Count a connection that is over, with what was done on it."""
         row, counters = self._row, conn.session.counters
         row[figures.CLOSED.cell(conn.ending)] += 1
+        if conn.ending == figures.CROWDED_OUT:
+            row[_EVICTED] += 1
         row[_RECEIVED] += conn.received
         row[_SENT] += conn.sent
         row[_RETRIEVED] += counters.retrieved

@@ -80,16 +80,24 @@ class Pressure:
         log: told once that a limit is reached, and once when it is over.
         end: closes a connection that has not logged in, for lack of room, and calls `left` for it; tells
             whether it could: nobody may be busy with it just now.
+        on_hit: told of each time that a limit is reached, for metrics.
     """
 
     def __init__(
-        self, row: int, shared: Shared, limits: Limits, log: Log, end: Callable[[Connection], bool]
+        self,
+        row: int,
+        shared: Shared,
+        limits: Limits,
+        log: Log,
+        end: Callable[[Connection], bool],
+        on_hit: Callable[[Limit], None] = lambda _limit: None,
     ) -> None:
         self._row = row
         self._board, self._census, self._crossings = shared.board, shared.census, shared.crossings
         self._limits = limits
         self._log = log
         self._end = end
+        self._on_hit = on_hit
         self._lock = threading.Lock()
         self._sources: dict[bytes, Source] = {}
         #: In the order in which they came.
@@ -162,6 +170,11 @@ class Pressure:
         why = f"max-sessions-per-address is reached ({most} sessions) by {conn.peer.client_host}"
         self._hit(Limit.SESSIONS_OF_ONE, f"{_NO_LOGIN}: {why}")
         return Refusal(Reason.BUSY, why)
+
+    def everybody(self) -> list[Connection]:
+        """List all connections, those that have not logged in first."""
+        with self._lock:
+            return [*self._waiting, *self._sessions]
 
     def make_room(self, why: str) -> bool:
         """Close somebody because this process ran out of something; tell whether it could.
@@ -252,6 +265,7 @@ class Pressure:
         )
 
     def _hit(self, limit: Limit, text: str) -> None:
+        self._on_hit(limit)
         if self._crossings.hit(self._row, limit, time.monotonic()):
             self._log.warning(f"{text} (told once until it is over)")
 

@@ -18,6 +18,7 @@ from tpop3d_py.contracts import Identity, Reason, Refusal
 from tpop3d_py.log import INFO, NOTICE, Log, printable, quoted
 from tpop3d_py.pop3.replies import Reply
 from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.crossings import Limit
 from tpop3d_py.server.habits import Client
 from tpop3d_py.server.meter import Meter
 
@@ -92,6 +93,11 @@ class SessionLog:
             # A mailbox that another client has open is nobody's fault; of limits `pressure` tells, once.
             write = {Reason.LOCKED: self._log.notice, Reason.BUSY: self._log.debug}.get(refusal.reason)
             (write or self._log.error)(text, "refused", fields)
+
+    def hit(self, limit: Limit) -> None:
+        """Count that a limit was reached; whoever watches the limits tells of them."""
+        if self._meter is not None:
+            self._meter.hit(limit)
 
     def ended(self, conn: Connection) -> None:
         """Tell that a connection ended, with what was done on it."""

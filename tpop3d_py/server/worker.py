@@ -31,6 +31,7 @@ from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.bounds import Limits
 from tpop3d_py.server.connection import Connection, Next
+from tpop3d_py.server.control import Respondent
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
@@ -64,6 +65,7 @@ class WorkerPlan:
         habits: of the connections.
         threads: session threads.
         log: the log.
+        lines: writes down what clients do, and counts it.
     """
 
     doors: Sequence[Door]
@@ -73,6 +75,7 @@ class WorkerPlan:
     habits: Habits
     threads: int
     log: Log
+    lines: SessionLog
 
 
 class Worker:
@@ -91,14 +94,18 @@ class Worker:
         self._plan = plan
         self._doors = {door.sock.fileno(): door for door in plan.doors}
         self._log = plan.log
-        self._pressure = Pressure(self._slot, plan.shared, plan.limits, plan.log, self._turn_out)
+        self._lines = plan.lines
+        self._pressure = Pressure(
+            self._slot, plan.shared, plan.limits, plan.log, self._turn_out, self._lines.hit
+        )
         self._spare = Spare()
-        self._lines = SessionLog(plan.log)
         self._reactor = Reactor(self._attend, plan.threads, plan.log)
         self._epoll = self._reactor.epoll
         self._parked: dict[int, Connection] = {}
         self._delayed: dict[int, Connection] = {}
         self._answers = gate.answers.fileno()
+        self._control = slot.control.fileno()
+        self._respondent = Respondent(slot.control, self._pressure.everybody, self.forget_login, plan.log)
         self._stopping = False
         self._draining = False
         self._left: list[Door] = []
@@ -111,6 +118,7 @@ class Worker:
             # Exclusive: one worker wakes up for one connection, not all of them.
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(self._answers, select.EPOLLIN)
+        self._epoll.register(self._control, select.EPOLLIN | select.EPOLLONESHOT)
         self._reactor.start()
         while not self._stopping:
             self._reactor.watch(_TICK)
@@ -173,6 +181,8 @@ class Worker:
             self._let_in(door)
         elif fd == self._answers:
             self._pass_answers()
+        elif fd == self._control and (events := self._respondent.attend()):
+            self._epoll.modify(fd, events | select.EPOLLONESHOT)
 
     def _let_in(self, door: Door) -> None:
         for _ in range(1 + self._reactor.backlog // _ACCEPT_SHARE):
@@ -209,11 +219,12 @@ class Worker:
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def _pass_answers(self) -> None:
-        """Take the answers that have come; should opening a mailbox take long, another thread has the rest."""
+        """Take the answers that have come; if opening a mailbox takes long, another thread has the rest."""
         for _ in range(_ANSWERS_AT_ONCE):
             answer = self._gate.take()
-            if answer is not None:
-                self._finish_login(*answer)
+            if answer is None:
+                return
+            self._finish_login(*answer)
             if not self._gate.waiting:
                 return
 
