@@ -21,6 +21,7 @@ from tests.maildrop.kit import (
 )
 from tpop3d_py.contracts import MaildropError
 from tpop3d_py.maildrop import expunge
+from tpop3d_py.maildrop.files import beside
 from tpop3d_py.maildrop.journal import capacity
 from tpop3d_py.maildrop.mbox import Mbox
 from tpop3d_py.maildrop.opener import MaildropSettings, Opener
@@ -96,6 +97,48 @@ def test_mail_is_deleted_on_a_full_disk(box: Path, deleted: list[int], error: in
         drop.close()
         assert box.read_bytes() == mbox(m for n, m in enumerate(MESSAGES) if n not in deleted)
         assert names(box) == [".luser.pypop3d-lock", reserve_of(box).name, "luser"]
+
+
+def test_what_was_done_on_the_reserve_is_never_done_again(box: Path) -> None:
+    drop = opened(box, FullFiles(), window=1024)  # its two records lie in different sectors
+    drop.commit([0, 2], ())
+    drop.close()
+    with box.open("ab") as file:
+        file.write(mbox([mail(50 + n, 3) for n in range(9)]))
+    before = box.read_bytes()
+    given_back = reserve_of(box).read_bytes()
+    journal = Path(beside(str(box), "journal"))
+    # It becomes a journal once more, and the power fails: of the new plan a later sector is on the disk.
+    for start in range(512, len(given_back), 512):
+        journal.write_bytes(given_back[:start] + b"\xff" * 512 + given_back[start + 512 :])
+        opened(box).close()
+        assert box.read_bytes() == before
+        assert not journal.exists()
+
+
+def test_the_reserve_is_blank_on_the_disk_before_it_has_its_name_again(box: Path) -> None:
+    waiting: set[int] = set()
+    renamed: list[str] = []
+
+    class Watching(FullFiles):
+        def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+            waiting.add(os.fstat(fd).st_ino)
+            return super().pwrite(fd, data, offset)
+
+        def fsync(self, fd: int) -> None:
+            waiting.discard(os.fstat(fd).st_ino)
+            super().fsync(fd)
+
+        def rename(self, old: str, new: str) -> None:
+            assert os.stat(old).st_ino not in waiting
+            renamed.append(new)
+            super().rename(old, new)
+
+    drop = opened(box, Watching())
+    drop.commit([0], ())
+    drop.close()
+    assert renamed == [beside(str(box), "journal"), str(reserve_of(box))]
+    assert reserve_of(box).read_bytes()[:512] == bytes(512)
 
 
 def test_without_a_reserve_the_truth_is_told_and_nothing_lost(box: Path) -> None:
