@@ -7,6 +7,7 @@ import pytest
 
 from tests.maildrop.kit import FaultyFiles, bodies, identity, mail, maildir_driver, make_maildir, settle
 from tpop3d_py.contracts import MaildropError
+from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.maildir_options import FolderPattern, MaildirOptions
 from tpop3d_py.maildrop.uidl import Style
 from tpop3d_py.maildrop.wire import to_wire
@@ -75,6 +76,37 @@ def test_a_new_subfolder_and_its_mail_are_noticed(tree: str) -> None:
     assert len(driver.open(tree, identity()).sizes) == 7
     Path(tree, ".Work", "new", "9999.M1P1.host").write_bytes(mail(51))
     assert len(driver.open(tree, identity()).sizes) == 8
+
+
+class Counting(Files):
+    """Knows how many files were open at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def open(
+        self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0o600, folder: int | None = None
+    ) -> int:
+        fd = super().open(path, flags, mode, folder)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        return fd
+
+    def close(self, fd: int) -> None:
+        super().close(fd)
+        self.now -= 1
+
+
+def test_many_subfolders_take_few_descriptors(tmp_path: Path) -> None:
+    path = make_maildir(tmp_path / "M")
+    for number in range(50):
+        make_maildir(Path(path, f".{number}"), [mail(number)])
+    files = Counting()
+    drop = maildir_driver(files, options=options()).open(path, identity())
+    assert sorted(bodies(drop)) == sorted(to_wire(mail(number)) for number in range(50))
+    drop.close()
+    assert files.now == 0
+    assert 10 < files.most < 20
 
 
 def test_unchanged_subfolders_are_not_listed_again(tree: str, monkeypatch: pytest.MonkeyPatch) -> None:

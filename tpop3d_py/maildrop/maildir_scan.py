@@ -41,6 +41,7 @@ from tpop3d_py.maildrop.maildir_snapshot import (
 from tpop3d_py.maildrop.wire import SizeCounter, wire_size
 
 _STEP = 128 * 1024
+_OPEN_FOLDERS = 16  # of a mailbox with more subfolders, the others' messages are opened by their path
 _SCANS = 3  # a folder that changes while it is read is read again, but not for ever
 _NAME_TIME = re.compile(rb"(\d{1,18})\.(?:[^.]*?[MH](\d{1,18}))?")
 _LEFT_OUT = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
@@ -194,11 +195,7 @@ class Scanner:
 
     def _count(self, place: bytes, folders: dict[bytes, int], columns: _Columns) -> None:
         """Read a whole message and count its octets on the wire."""
-        folder, _, name = place.rpartition(b"/")
-        # From its folder the way to a file is short: a third of what opening by the whole path costs.
-        if (at := folders.get(folder)) is None:
-            at = folders[folder] = self._files.open(self._root + folder, os.O_RDONLY | os.O_DIRECTORY)
-        fd = self._files.open(name, folder=at)
+        fd = self._open(place, folders)
         try:
             st = os.fstat(fd)
             octets = st.st_size
@@ -218,6 +215,14 @@ class Scanner:
         self.messages_read += 1
         self.octets_read += octets
         columns.add(place, octets, st.st_mtime_ns, wire)
+
+    def _open(self, place: bytes, folders: dict[bytes, int]) -> int:
+        """Open a message from its folder, if possible: the whole path takes half as long again."""
+        folder, _, name = place.rpartition(b"/")
+        at = folders.get(folder)
+        if at is None and len(folders) < _OPEN_FOLDERS:
+            at = folders[folder] = self._files.open(self._root + folder, os.O_RDONLY | os.O_DIRECTORY)
+        return self._files.open(self._root + place) if at is None else self._files.open(name, folder=at)
 
     def _leave_out(self, place: bytes, why: str) -> None:
         self._log.warning(f"maildir {printable(self._path)}: {printable(place)} left out: {why}")
