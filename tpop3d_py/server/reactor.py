@@ -66,6 +66,7 @@ class Reactor:
         self._log = log
         self._ready: deque[int] = deque()
         self._term = _Term()
+        self._term.over = True  # nobody's: the first look may come before the first leader
         self._seat = threading.Lock()  # whoever holds it leads; nobody does before `start`
         self._seat.acquire()
         self._alarm = threading.Lock()
@@ -92,9 +93,9 @@ class Reactor:
         self._seat.release()
 
     def watch(self, seconds: float) -> None:
-        """Look after the leader for this long; for the main thread."""
+        """Look after the leader for this long; for one thread, the main one, which also calls `stop`."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0 and not self._stopping:
             self._look()
             if self._idle_looks >= _IDLE_LOOKS:
                 self._doze(left)
