@@ -125,6 +125,8 @@ class FakeServer:
         self.failures = failures
         self.opened = 0
 
+    description = ("local_part",)
+
     def connect(self) -> FakeServer:
         self.opened += 1
         return self
@@ -157,7 +159,7 @@ def _fake_lookup(
 
     server = FakeServer([])
     lookup = LoginLookup(engine_for(make_url("mysql+pymysql://vmail@127.0.0.1:1/x")))
-    monkeypatch.setattr(lookup, "_connect", server.connect)
+    monkeypatch.setattr("tpop3d_py.directory.session._open", lambda _engine: server.connect())
     assert lookup.find("luser", "klient1.pl") is not None
     server.failures += failures
     return lookup, server

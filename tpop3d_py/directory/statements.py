@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Insert, Select, Update, bindparam, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Insert,
+    Select,
+    String,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.sql.elements import TextClause
 
 from tpop3d_py.directory.schema import KEYS, domain, forwarder, metadata, popbox, schema_version
@@ -129,6 +141,27 @@ def add_popbox(name: str, local_part: str, mbox_name: str) -> Insert:
 def set_popbox_password(name: str, local_part: str, password_hash: str) -> Update:
     """Set a box's password."""
     return popbox.update().where(*_box(name, local_part)).values(password_hash=password_hash)
+
+
+def replace_popbox_password(dialect: str) -> Update:
+    """Set a box's password if it still is what it was; parameters local_part, domain_name, old, new.
+
+    Args:
+        dialect: MySQL's collations take one hash for another that differs in capitals.
+    """
+    c = popbox.c
+    stored: ColumnElement[str] = c.password_hash
+    if dialect == "mysql":
+        stored = literal_column("BINARY popbox.password_hash", String())
+    return (
+        popbox.update()
+        .where(
+            c.domain_name == bindparam("domain_name"),
+            c.local_part == bindparam("local_part"),
+            stored == bindparam("old"),
+        )
+        .values(password_hash=bindparam("new"))
+    )
 
 
 def delete_popbox(name: str, local_part: str) -> Delete:
