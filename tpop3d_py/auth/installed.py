@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tpop3d_py.auth.drivers import directory, mysql
+from tpop3d_py.auth.drivers import directory, mysql, other
 from tpop3d_py.auth.plugin import DriverError, Plugin
 from tpop3d_py.settings import Kind, declarations, setting
 
@@ -24,6 +24,7 @@ ENTRY_POINTS = "tpop3d_py.auth"
 BUILT_IN: tuple[Plugin[Any], ...] = (
     mysql.PLUGIN,
     directory.PLUGIN,
+    other.PLUGIN,
 )
 _NAME = re.compile(r"[a-z][a-z0-9]*")
 

@@ -12,11 +12,10 @@ _NOT_YET = frozenset(
         "drac-server",
         "onlogin-child-wait",
         "tcp-wrappers-name",
-        "tls-no-bug-workarounds",
         "whoson-enable",
     }
 )
-_DRIVERS = ("auth-flatfile-", "auth-gdbm-", "auth-ldap-", "auth-mysql-", "auth-other-", "auth-passwd-")
+_DRIVERS = ("auth-flatfile-", "auth-gdbm-", "auth-ldap-", "auth-mysql-", "auth-passwd-")
 _MORE_DRIVERS = ("auth-perl-", "auth-pgsql-")
 
 

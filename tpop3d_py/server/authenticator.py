@@ -13,7 +13,9 @@ the deadline dies with this process.
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
 from collections.abc import Callable
 
@@ -26,7 +28,7 @@ Decide = Callable[[Credentials], Decision]
 
 
 def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
-    """Answer login requests until killed.
+    """Answer login requests until told to end by SIGTERM; the alarm is set for what comes after, too.
 
     Args:
         link: the sockets to the workers.
@@ -35,15 +37,45 @@ def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
         log: for damaged packets.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    hear({signal.SIGUSR1: lambda _number, _frame: log.reopen()})
-    while True:
-        packet = link.requests_in.recv(PACKET)
-        signal.setitimer(signal.ITIMER_REAL, deadline)
-        try:
-            _answer(link, packet, decide)
-        except ValueError as error:
-            log.error(f"authentication: dropped a damaged request: {error}")
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    end = _End()
+    hear({signal.SIGUSR1: lambda _number, _frame: log.reopen(), signal.SIGTERM: end.ask})
+    with contextlib.suppress(_Told):
+        while True:
+            packet = end.or_packet(link.requests_in)
+            signal.setitimer(signal.ITIMER_REAL, deadline)
+            try:
+                _answer(link, packet, decide)
+            except ValueError as error:
+                log.error(f"authentication: dropped a damaged request: {error}")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_REAL, deadline)
+
+
+class _Told(BaseException):
+    """This process was told to end."""
+
+
+class _End:
+    """Whether this process has been told to end; a login that is being checked is answered first."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._idle = False
+
+    def ask(self, _number: int, _frame: object) -> None:
+        self._asked = True
+        if self._idle:
+            self._idle = False  # once: a second signal must not interrupt what comes after
+            raise _Told
+
+    def or_packet(self, requests: socket.socket) -> bytes:
+        """Wait for a request; raise `_Told` if the end comes first."""
+        self._idle = True
+        if self._asked:
+            raise _Told
+        packet = requests.recv(PACKET)
+        self._idle = False
+        return packet
 
 
 def _answer(link: AuthLink, packet: bytes, decide: Decide) -> None:
