@@ -102,7 +102,8 @@ class BaseNames(Sequence[bytes]):
         lengths = map(sub, self._places.ends[1:], self._places.ends)
         if not (_CLEAN.fullmatch(self._places.blob) and max(lengths, default=0) <= LONGEST):
             return False
-        return len(set(map(hash, self))) == len(self) and all(self)
+        hashes = set(map(hash, self))
+        return len(hashes) == len(self) and hash(b"") not in hashes
 
     def __len__(self) -> int:
         return len(self._places)
