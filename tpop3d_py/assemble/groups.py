@@ -15,20 +15,26 @@ from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
+from tpop3d_py.logsink import File
 from tpop3d_py.maildrop.opener import MaildropSettings
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server.bounds import LimitSettings
+from tpop3d_py.server.ears import MonitorSettings
+from tpop3d_py.server.edge import EdgeSettings
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 
+_IDENT = "pypop3d"
 #: Settings of the POP3 daemon without other packages' drivers, in the order of the sample file and the
 #: reference page.
 POP3_GROUPS: tuple[type[Any], ...] = (
     ServerSettings,
+    EdgeSettings,
     LimitSettings,
     ProtocolSettings,
     NameSettings,
     MaildropSettings,
     LogSettings,
+    MonitorSettings,
     TokenSettings,
     OrderSettings,
     PamSettings,
@@ -71,14 +77,30 @@ class Options:
     pid_file: str = ""
 
 
-def make_log(settings: LogSettings, options: Options) -> Log:
-    """Open the log that settings and command line ask for."""
+def make_log(settings: LogSettings, options: Options, owner: int | None = None) -> Log:
+    """Open the log that settings and command line ask for.
+
+    Args:
+        settings: of the log.
+        options: of the command line.
+        owner: user id that a new log file is given to.
+
+    Raises:
+        StartError: the log file cannot be used.
+    """
+    structured = settings.form == "json"
+    try:
+        file = File(settings.file, "" if structured else _IDENT, owner) if settings.file else None
+    except OSError as error:
+        raise StartError(f"log-file {settings.file}: {error.strerror}") from None
     return Log(
-        "pypop3d",
+        _IDENT,
         level="debug" if options.verbose else settings.level,
         facility=settings.facility,
         to_stderr=options.foreground or settings.stderr,
         to_syslog=True,
+        file=file,
+        structured=structured,
     )
 
 

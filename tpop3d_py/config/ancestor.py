@@ -8,7 +8,6 @@ from __future__ import annotations
 
 _NOT_YET = frozenset(
     {
-        "log-bad-passwords",
         "drac-server",
         "onlogin-child-wait",
         "tcp-wrappers-name",

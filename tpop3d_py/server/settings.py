@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tpop3d_py.log import FACILITIES, LEVEL_ALIASES, LEVELS
 from tpop3d_py.server.listeners import LISTENERS, Listener
-from tpop3d_py.settings import BOOLEAN, TEXT, choice, integer, seconds, setting
+from tpop3d_py.settings import BOOLEAN, PATH, TEXT, choice, integer, seconds, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,32 @@ class LogSettings:
     level: str = setting(
         "log-level",
         choice(*LEVELS, *LEVEL_ALIASES),
-        default="info",
-        summary="Lines less important than this are dropped; -v lowers it to debug.",
+        default="notice",
+        summary="Lines less important than this are dropped; -v lowers it to debug. At notice there is one "
+        "line for each login and one for the end of its session; info adds the ancestor's other two.",
+    )
+    file: str | None = setting(
+        "log-file",
+        PATH,
+        default=None,
+        summary="File to write to as well as to syslog. SIGUSR1 goes over to a new file of that name; a "
+        "program that rotates logs must create it for the run-as user, or leave that to us.",
+        example="/var/log/tpop3d.log",
+    )
+    form: str = setting(
+        "log-format",
+        choice("classic", "json"),
+        default="classic",
+        summary="classic are the ancestor's lines, json is one object a line with what each event has of its "
+        "own.",
+    )
+    mark_passwords: bool = setting(
+        "log-bad-passwords",
+        BOOLEAN,
+        default=False,
+        summary="Tell wrong passwords from each other by a mark of four hexadecimal digits in the line of "
+        "the refusal. Unlike in tpop3d no password is ever written, and a mark means nothing in another "
+        "process.",
     )
     stderr: bool = setting(
         "log-stderr",
