@@ -5,7 +5,7 @@ Only names with a local part and a domain are theirs; a bare name needs
 
 When things fail: a directory that cannot be asked is UNAVAILABLE; so is a row
 that contradicts itself or names an account that does not exist, because the
-password may well be right.  A stored password that would take too long to check is FORBIDDEN.
+password may well be right.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from tpop3d_py.auth import passwords, scram
+from tpop3d_py.auth import scram
 from tpop3d_py.auth.accounts import Account, Owner
+from tpop3d_py.auth.comparison import Comparison
 from tpop3d_py.auth.exchange import Exchanges
-from tpop3d_py.auth.names import Attempt, account_name
-from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Verdict
+from tpop3d_py.auth.names import Attempt
+from tpop3d_py.contracts import Credentials, Decision, Identity, Verdict
 from tpop3d_py.directory.errors import DirectoryError
 from tpop3d_py.directory.lookup import LoginRow
 
 _NOT_MINE = Decision(Verdict.NOT_MINE)
-_MATCHES = Decision(Verdict.GRANTED)
-_REFUSED = Decision(Verdict.REFUSED, detail="wrong password")
 
 
 class Lookup(Protocol):
@@ -47,7 +46,7 @@ class VirtualEmail:
         self.name = name
         self._lookup = lookup
         self._owner = owner
-        self._exchanges = exchanges or Exchanges(scram.Salts(b""))
+        self._comparison = Comparison(name, exchanges or Exchanges(scram.Salts(b"")))
 
     def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
         """Answer one reading of a login."""
@@ -55,9 +54,7 @@ class VirtualEmail:
             return _NOT_MINE
         try:
             return self._check(attempt, attempt.local_part, attempt.domain, credentials)
-        except passwords.TooCostly as error:
-            return Decision(Verdict.FORBIDDEN, detail=f"auth-{self.name}: {error}")
-        except (DirectoryError, passwords.UnknownScheme, scram.BadForm) as error:
+        except DirectoryError as error:
             return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error}")
         except KeyError as error:
             return Decision(Verdict.UNAVAILABLE, detail=f"auth-{self.name}: {error.args[0]}")
@@ -66,21 +63,11 @@ class VirtualEmail:
         row = self._lookup.find(local_part, domain)
         if row is None:
             return _NOT_MINE
-        answer = self._compare(attempt, row.password_hash, credentials)
+        answer = self._comparison.decide(attempt, row.password_hash, credentials)
         if answer.verdict is not Verdict.GRANTED:
             return answer
         account = self._owner.of(row.unix_user)
         return replace(answer, identity=self._identity(attempt, row, account))
-
-    def _compare(self, attempt: Attempt, stored: str, credentials: Credentials) -> Decision:
-        """Check what the client sent; the answer to a right secret still lacks the identity."""
-        if credentials.mechanism not in (Mechanism.SCRAM, Mechanism.SCRAM_PLUS):
-            return _MATCHES if _matches(stored, credentials) else _REFUSED
-        message = self._exchanges.answer(credentials, stored, account_name(attempt))
-        if message is None:
-            return _REFUSED
-        first = scram.is_first_step(credentials)
-        return Decision(Verdict.CONTINUE if first else Verdict.GRANTED, challenge=message)
 
     def _identity(self, attempt: Attempt, row: LoginRow, account: Account) -> Identity:
         return Identity(
@@ -93,14 +80,3 @@ class VirtualEmail:
             domain=(attempt.domain or "").lower(),
             home=account.home,
         )
-
-
-def _matches(stored: str, credentials: Credentials) -> bool:
-    if credentials.mechanism is Mechanism.BEARER:
-        return True  # the chain has checked the token
-    if not stored:  # NULL: nobody ever set a password
-        passwords.burn_time(credentials.secret)
-        return False
-    if credentials.mechanism is Mechanism.APOP:
-        return passwords.verify_apop(stored, credentials.timestamp, credentials.secret)
-    return passwords.verify(stored, credentials.secret)
