@@ -30,12 +30,13 @@ class Scene:
         log.error = lambda text, *_: self.lines.append(text)  # type: ignore[method-assign]
         self.reactor = Reactor(self.attend, threads, log)
         self.rings: dict[int, int] = {}
-        self.watching = True
+        self.watching, self.watches = True, 0.05
         self.watcher = threading.Thread(target=self.watch)
 
-    def watch(self, seconds: float = 0.05) -> None:
+    def watch(self) -> None:
         while self.watching:
-            self.reactor.watch(seconds)
+            self.reactor.watch(self.watches)
+        self.reactor.stop(FOR_EVER)
 
     def add(self, *, stuck: bool = False, broken: bool = False) -> int:
         fd, ring = os.pipe()
@@ -77,8 +78,8 @@ class Scene:
         for event in self.stuck.values():
             event.set()
         self.watching = False
+        self.reactor._wake()
         self.watcher.join(FOR_EVER)
-        self.reactor.stop(FOR_EVER)
         for fd, ring in self.rings.items():
             os.close(fd)
             os.close(ring)
@@ -122,16 +123,13 @@ def test_a_thread_that_is_stuck_stops_nobody_else(make: Callable[[int], Scene]) 
 def test_after_a_long_idle_time_a_stuck_thread_is_noticed_too(make: Callable[[int], Scene]) -> None:
     scene = make(2)
     slow, other = scene.add(stuck=True), scene.add()
-    scene.reactor.start()
-    scene.watcher = threading.Thread(target=lambda: scene.reactor.watch(FOR_EVER * 3), daemon=True)
-    scene.watcher.start()
+    scene.watches = FOR_EVER + 10  # whoever sleeps as long does not look in time
+    scene.start()
     threading.Event().wait(0.3)  # long enough to fall asleep; were it not, the test would only show less
     scene.ring(slow)
     assert scene.until(lambda: scene.attended == [slow])
     scene.ring(other)
     assert scene.until(lambda: scene.attended == [slow, other]), "nobody looked after the leader"
-    scene.watcher = threading.Thread(target=lambda: None)
-    scene.watcher.start()
 
 
 def test_when_all_threads_are_stuck_the_rest_waits_and_is_not_lost(make: Callable[[int], Scene]) -> None:
