@@ -19,7 +19,7 @@ def profiles(folder: Path, text: str) -> list[Profile]:
     config = folder / "tpop3d.conf"
     config.write_text(text)
     conf = load(str(config), GROUPS)
-    return [profile_of(listener, conf) for listener in conf.get(ServerSettings).listen_address]
+    return [profile_of(listener, conf, b"") for listener in conf.get(ServerSettings).listen_address]
 
 
 def test_nothing_said(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tpop3d_py import __version__
-from tpop3d_py.assemble.doors import tls_of
+from tpop3d_py.assemble.doors import check_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings
 from tpop3d_py.assemble.processes import Lasting, make_generation
 from tpop3d_py.auth import passwords
@@ -23,7 +23,9 @@ from tpop3d_py.config import ConfigError, Configuration
 from tpop3d_py.directory.errors import DirectoryError
 from tpop3d_py.log import Log
 from tpop3d_py.server import privileges
+from tpop3d_py.server.certificates import CertificateError
 from tpop3d_py.server.crew import Generation
+from tpop3d_py.server.listeners import ListenError
 from tpop3d_py.server.notify import Notifier
 from tpop3d_py.server.pidfile import PidFile, PidFileError
 from tpop3d_py.server.settings import LogSettings, ServerSettings
@@ -96,14 +98,21 @@ def check(conf: Configuration) -> Findings:
     try:
         privileges.check_account(server.run_as)
         authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
-        for listener in server.listen_address:
-            tls_of(listener)
-    except (NoDrivers, DriverError, TokenCheckError, DirectoryError, privileges.PrivilegeError) as error:
+        warnings = check_doors(conf)
+    except (
+        NoDrivers,
+        DriverError,
+        TokenCheckError,
+        ListenError,
+        CertificateError,
+        DirectoryError,
+        privileges.PrivilegeError,
+    ) as error:
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
     names = tuple(driver.name for driver in authentication.drivers)
-    return Findings((*conf.warnings, *authentication.notices), names)
+    return Findings((*conf.warnings, *warnings, *authentication.notices), names)
 
 
 def detach() -> None:

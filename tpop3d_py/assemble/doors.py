@@ -1,54 +1,182 @@
 """From the listening addresses in the settings to bound listeners with all that their sessions obey.
 
-When things fail: `ListenError`, or `StartError` about a certificate.
+When things fail: `ListenError`, which names the address, or `CertificateError`, which names the file.  One
+customer's certificate that cannot be used is only complained of: the one that was read before stays, or,
+where there was none, its names get the listener's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from tpop3d_py.assemble.groups import StartError
+from tpop3d_py.assemble.certificates import Certificates
 from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
+from tpop3d_py.log import Log
 from tpop3d_py.pop3.languages import CATALOGS
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server import binding
+from tpop3d_py.server.certificates import Watch
+from tpop3d_py.server.contexts import Selection
 from tpop3d_py.server.door import Door
-from tpop3d_py.server.endpoint import end_point
-from tpop3d_py.server.listeners import Listener
-from tpop3d_py.server.naming import machine_domain
+from tpop3d_py.server.edge import EdgeSettings
+from tpop3d_py.server.hosts import Resolver, read_hosts
+from tpop3d_py.server.listeners import Listener, ListenError
+from tpop3d_py.server.naming import Naming
+from tpop3d_py.server.reception import Manners, Reception
 from tpop3d_py.server.settings import ServerSettings
 from tpop3d_py.server.sockets import Claims, key_of
-from tpop3d_py.server.transport import server_context
+
+#: Wildcards, which no name belongs to.
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - not to bind
 
 
-def open_doors(conf: Configuration, claims: Claims) -> list[Door]:
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """All listeners of one reading of the settings.
+
+    Args:
+        doors: the listeners.
+        warnings: what the operator should look at.
+        watch: tells when certificates have changed.
+        resolver: finds names of addresses, once it is started.
+    """
+
+    doors: Sequence[Door]
+    warnings: Sequence[str]
+    watch: Watch
+    resolver: Resolver
+
+    def start_resolver(self) -> None:
+        """Begin to find names of addresses, those of the listeners first; in each worker."""
+        if not all(door.domain for door in self.doors):
+            hosts = (door.sock.getsockname()[0] for door in self.doors if not door.domain)
+            self.resolver.start(host for host in hosts if host not in _ANY)
+
+
+def open_doors(conf: Configuration, claims: Claims, selection: Selection, log: Log) -> Entrance:
     """Bind every listening address, or take its socket over.
+
+    Args:
+        conf: the settings.
+        claims: sockets that are open already.
+        selection: TLS contexts that exist already.
+        log: of the connections' reception.
 
     Raises:
         ListenError: an address cannot be listened on.
-        StartError: a certificate cannot be used.
+        CertificateError: a certificate cannot be used.
     """
-    return [
-        door for listener in conf.get(ServerSettings).listen_address for door in _open(listener, conf, claims)
-    ]
+    plan = _Plan(conf, selection, log)
+    doors = [make(sock) for listener, make in plan.makers() for sock in plan.sockets(listener, claims)]
+    return Entrance(doors, plan.warnings(), plan.certificates.watch, plan.resolver)
 
 
-def _open(listener: Listener, conf: Configuration, claims: Claims) -> Iterator[Door]:
-    tls, profile = tls_of(listener), profile_of(listener, conf)
-    domain = listener.domain or machine_domain()
-    buffer = conf.get(ServerSettings).tcp_send_buffer
-    for family, address in binding.addresses_of(listener):
-        opened = partial(binding.bind_address, listener, family, address, buffer)
-        sock = claims.claim(key_of(family, address), opened)
-        binding.set_up(sock, buffer)
-        yield Door(sock, domain, profile, tls, listener.stls)
+def check_doors(conf: Configuration) -> Sequence[str]:
+    """Look for what `open_doors` would fail with, but do not bind anything; return the warnings.
+
+    Raises:
+        ListenError: a name does not resolve.
+        CertificateError: a certificate cannot be used.
+    """
+    plan = _Plan(conf, Selection({}), Log("pypop3d", to_stderr=False))
+    for listener, _ in plan.makers():
+        binding.addresses_of(listener)
+    return plan.warnings()
 
 
-def profile_of(listener: Listener, conf: Configuration) -> Profile:
+class _Plan:
+    """What becomes of each listener."""
+
+    def __init__(self, conf: Configuration, selection: Selection, log: Log) -> None:
+        self._conf = conf
+        self._edge = edge = conf.get(EdgeSettings)
+        self._listeners = conf.get(ServerSettings).listen_address
+        self._log = log
+        self._bound: set[object] = set()
+        self._elsewhere: list[str] = []
+        self.certificates = Certificates(edge, self._listeners, selection)
+        try:
+            hosts = read_hosts(edge.hosts_file) if edge.hosts_file else {}
+        except ValueError as error:
+            raise ListenError(f"hosts-file: {error}") from None
+        self.resolver = Resolver(hosts, edge.reverse_dns_timeout)
+
+    def makers(self) -> Iterator[tuple[Listener, Callable[[socket.socket], Door]]]:
+        """Yield each listener with what makes a door of a socket."""
+        for listener in self._listeners:
+            yield listener, self._maker(listener)
+
+    def sockets(self, listener: Listener, claims: Claims) -> Iterator[socket.socket]:
+        """Bind all addresses of a listener that are this machine's."""
+        buffer = self._conf.get(ServerSettings).tcp_send_buffer
+        addresses = binding.addresses_of(listener)
+        trouble = None
+        for family, address in addresses:
+            key = key_of(family, address)
+            if key in self._bound:
+                raise ListenError(f"cannot listen on {listener}: {address[0]} is listened on already")
+            try:
+                sock = claims.claim(key, partial(binding.bind_address, listener, family, address, buffer))
+            except ListenError as error:
+                if error.errno not in binding.ELSEWHERE:
+                    raise
+                trouble = error
+                continue
+            binding.set_up(sock, buffer)
+            self._bound.add(key)
+            yield sock
+        if trouble is not None:
+            if len(addresses) == 1:
+                raise trouble
+            self._elsewhere.append(f"{trouble}; its other addresses are served")
+
+    def warnings(self) -> list[str]:
+        """List what the operator should look at."""
+        return [*self._elsewhere, *self.certificates.warnings(time.time()), *self._contradictions()]
+
+    def _maker(self, listener: Listener) -> Callable[[socket.socket], Door]:
+        tls = self.certificates.of(listener)
+        profile = profile_of(listener, self._conf, tls.binding)
+        naming = None if listener.domain else Naming(self.resolver, listener.pattern)
+        proxies = self._edge.proxy_networks if listener.proxy else None
+        if proxies is not None and not proxies:
+            raise ListenError(f"listen-address {listener}: proxy= needs proxy-networks")
+        forwarders = self._edge.xclient_networks
+        reception = None
+        if naming or proxies or forwarders or tls.bindings:
+            at_once = bool(listener.certificate) and not listener.stls
+            manners = Manners(
+                profile, at_once, bool(tls.bindings), naming, proxies, listener.proxy_tls, forwarders
+            )
+            reception = Reception(manners, tls.bindings, self._log)
+        origin = f"regex /{listener.pattern.pattern}/" if listener.pattern else "domain by reverse DNS"
+        stands_for = f"domain {listener.domain}" if listener.domain else origin
+        return lambda sock: Door(
+            sock, listener.domain, profile, tls.context, listener.stls, reception, stands_for
+        )
+
+    def _contradictions(self) -> Iterator[str]:
+        protocol = self._conf.get(ProtocolSettings)
+        for listener in self._listeners:
+            if listener.secures:
+                continue
+            if protocol.password_tls_only:
+                yield f"listen-address {listener}: no TLS, and password-tls-only: no password is taken here"
+            elif protocol.apop_only:
+                yield f"listen-address {listener}: no TLS, and apop-only: only APOP lets anybody in here"
+        if self._edge.proxy_networks and not any(listener.proxy for listener in self._listeners):
+            yield "proxy-networks: no listener has proxy=yes, so no PROXY header is read"
+        if self._edge.tls_certificates and not any(listener.certificate for listener in self._listeners):
+            yield "tls-certificates: no listener has tls=, so nobody asks for a name"
+
+
+def profile_of(listener: Listener, conf: Configuration, end_point: bytes) -> Profile:
     """Gather what the sessions of a listener obey."""
     protocol = conf.get(ProtocolSettings)
     return Profile(
@@ -58,23 +186,7 @@ def profile_of(listener: Listener, conf: Configuration) -> Profile:
         password_tls_only=protocol.password_tls_only,
         mechanisms=protocol.sasl_mechanisms,
         token_check=bool(conf.get(TokenSettings).check),
-        binding=end_point(listener.certificate) if listener.certificate else b"",
+        binding=end_point,
         permit_empty_password=protocol.empty_passwords,
         commit_on_early_close=not protocol.no_commit_on_early_close,
     )
-
-
-def tls_of(listener: Listener) -> Any:
-    """Make the TLS context of a listener; None on a plain one.
-
-    Raises:
-        StartError: certificate or key cannot be used.
-    """
-    if not listener.certificate:
-        return None
-    try:
-        return server_context(listener.certificate, listener.key)
-    except OSError as error:
-        raise StartError(
-            f"listen-address {listener}: certificate or key: {error.strerror or error}"
-        ) from None

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from tpop3d_py.assemble.doors import open_doors
+from tpop3d_py.assemble.doors import Entrance, open_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
 from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import Authentication, NoDrivers, assemble_chain
@@ -26,9 +25,10 @@ from tpop3d_py.server import authenticator, privileges
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.bounds import LimitSettings
+from tpop3d_py.server.certificates import CertificateError
 from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.contexts import Contexts
 from tpop3d_py.server.crew import Generation, Kind, Role
-from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.listeners import ListenError
@@ -49,6 +49,7 @@ class Lasting:
     """What belongs to the master and outlives every reading of the settings."""
 
     sockets: Sockets = field(default_factory=lambda: Sockets(handed_over()))
+    contexts: Contexts = field(default_factory=Contexts)
     shared: Shared = field(default_factory=lambda: Shared.for_rows(MOST))
 
 
@@ -65,14 +66,15 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
     try:
         privileges.check_account(server.run_as)
         authentication = assemble_chain(auth_settings(conf), log)
-        with lasting.sockets.claiming() as claims:
-            doors = open_doors(conf, claims)
+        with lasting.contexts.reading() as selection, lasting.sockets.claiming() as claims:
+            entrance = open_doors(conf, claims, selection, log)
             claims.keep()
     except (
         NoDrivers,
         DriverError,
         TokenCheckError,
         ListenError,
+        CertificateError,
         DirectoryError,
         privileges.PrivilegeError,
     ) as error:
@@ -80,11 +82,12 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
     files = _ask_for_descriptors(bounds, log)
-    _announce(doors, conf, authentication, log)
-    plant = _Plant(conf, options, lasting, doors, authentication, log, files)
+    _announce(entrance, authentication, log)
+    plant = _Plant(conf, options, lasting, entrance, authentication, log, files)
     gc.collect()
     gc.freeze()  # what was loaded so far is shared by all processes and never garbage
-    return Generation(plant.roles(), log, bounds.login_timeout_seconds + server.auth_timeout + _MARGIN)
+    lasts = bounds.login_timeout_seconds + server.auth_timeout + _MARGIN
+    return Generation(plant.roles(), log, lasts, outdated=entrance.watch.changed)
 
 
 def _ask_for_descriptors(bounds: LimitSettings, log: Log) -> int:
@@ -99,14 +102,14 @@ def _ask_for_descriptors(bounds: LimitSettings, log: Log) -> int:
     return limit
 
 
-def _announce(doors: Sequence[Door], conf: Configuration, authentication: Authentication, log: Log) -> None:
+def _announce(entrance: Entrance, authentication: Authentication, log: Log) -> None:
     """Write the paper's start-up lines."""
-    for door in doors:
+    for door in entrance.doors:
         host, port = door.sock.getsockname()[:2]
         mode = "stls" if door.stls else "immediate"
         tls = f"; TLS mode {mode}" if door.tls is not None else ""
-        log.notice(f"listening on address {host}, port {port}, domain {door.domain}{tls}")
-    for notice in authentication.notices:
+        log.notice(f"listening on address {host}, port {port}, {door.stands_for}{tls}")
+    for notice in (*entrance.warnings, *authentication.notices):
         log.warning(notice)
     log.notice(f"{len(authentication.drivers)} authentication drivers successfully loaded")
 
@@ -119,7 +122,7 @@ class _Plant:
         conf: Configuration,
         options: Options,
         lasting: Lasting,
-        doors: Sequence[Door],
+        entrance: Entrance,
         authentication: Authentication,
         log: Log,
         files: int,
@@ -127,7 +130,7 @@ class _Plant:
         server, bounds = conf.get(ServerSettings), conf.get(LimitSettings)
         self._server = server
         self._lasting = lasting
-        self._doors = doors
+        self._entrance = entrance
         self._authentication = authentication
         self._log = log
         self._mail_root = conf.get(DirectorySettings).mail_root
@@ -138,7 +141,9 @@ class _Plant:
         admission = Admission(self._opener.open, log)
         limits = bounds.limits(files)
         lines = SessionLog(log)
-        self._plan = WorkerPlan(doors, admission, lasting.shared, limits, habits, server.threads, log, lines)
+        self._plan = WorkerPlan(
+            entrance.doors, admission, lasting.shared, limits, habits, server.threads, log, lines
+        )
 
     def roles(self) -> list[Role]:
         """All processes, in the order they are to be started in."""
@@ -158,6 +163,7 @@ class _Plant:
     def _work(self, number: int, slot: Slot) -> None:
         self._drop()
         self._opener.set_aside(self._mail_root)
+        self._entrance.start_resolver()
         link = self._link
         gate: Gate[Connection] = Gate(
             link.requests_out, link.answers_in[number], number, self._server.auth_timeout, self._log

@@ -66,7 +66,7 @@ class Selection:
     def __init__(self, kept: dict[tuple[Certificate, Terms], ssl.SSLContext]) -> None:
         self._kept = kept
         self._wanted: dict[tuple[Certificate, Terms], ssl.SSLContext] = {}
-        self._callbacks: list[tuple[ssl.SSLContext, OnName]] = []
+        self._callbacks: dict[ssl.SSLContext, OnName] = {}
 
     def context(self, certificate: Certificate, terms: Terms) -> ssl.SSLContext:
         """Return the context of a certificate on some terms, the same one for the same files.
@@ -85,12 +85,12 @@ class Selection:
 
     def on_name(self, context: ssl.SSLContext, callback: OnName) -> None:
         """Have a context ask for another one by the name that a client wants (SNI), once this is in force."""
-        self._callbacks.append((context, callback))
+        self._callbacks[context] = callback
 
     def settled(self) -> dict[tuple[Certificate, Terms], ssl.SSLContext]:
         """Put everything in force and return what is kept."""
-        for context, callback in self._callbacks:
-            context.sni_callback = callback  # type: ignore[assignment]
+        for context in {*self._wanted.values(), *self._callbacks}:
+            context.sni_callback = self._callbacks.get(context)  # type: ignore[assignment]
         return self._wanted
 
 

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 from tpop3d_py.contracts import Peer
 from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.guest import GuestTransport
+from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.reception import Reception
 from tpop3d_py.server.transport import PlainTransport, Transport
 
 #: What accept(2) reports of a connection that died while it waited, or of a network that had a hiccup.
@@ -28,10 +32,12 @@ class Door:
 
     Args:
         sock: the listening, non-blocking socket.
-        domain: virtual domain of its connections.
+        domain: virtual domain of its connections; empty where the reception finds it.
         profile: protocol settings of its sessions.
         tls: context for TLS; None on a plain listener.
         stls: TLS begins when the client says STLS, and not at once.
+        reception: finds out what has to be known of a client first; None where that is nothing.
+        stands_for: the domain, or where it comes from, for the log.
     """
 
     sock: socket.socket
@@ -39,6 +45,8 @@ class Door:
     profile: Profile
     tls: ssl.SSLContext | None = None
     stls: bool = False
+    reception: Reception | None = None
+    stands_for: str = ""
 
     def accept(self) -> tuple[int, Transport, Peer] | None:
         """Take one connection: its descriptor, transport and addresses; None if there is none.
@@ -56,10 +64,22 @@ class Door:
             sock.setblocking(False)
             server = sock.getsockname()
             fd = sock.fileno()
-            transport: Transport = PlainTransport(sock, self.tls)
-            if self.tls is not None and not self.stls:
-                transport = transport.with_tls()
+            transport = self._transport(sock)
         except OSError:  # gone already
             sock.close()
             return None
         return fd, transport, Peer(client[0], client[1], server[0], server[1], self.domain)
+
+    def connection(
+        self, fd: int, transport: Transport, peer: Peer, stamp: bytes, habits: Habits
+    ) -> Connection:
+        """Make the connection of what `accept` took; arguments as of `Connection`."""
+        if self.reception is None or not isinstance(transport, GuestTransport):
+            return Connection(fd, transport, peer, stamp, self.profile, habits)
+        return self.reception.connection(fd, transport, peer, stamp, habits)
+
+    def _transport(self, sock: socket.socket) -> Transport:
+        if self.reception is not None:  # which also begins TLS, in its turn
+            return GuestTransport(sock, self.tls)
+        plain = PlainTransport(sock, self.tls)
+        return plain if self.tls is None or self.stls else plain.with_tls()

@@ -16,7 +16,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 #: Asks for the names of an address, the first one first; raises `OSError`.
@@ -58,8 +58,14 @@ class Resolver:
         self._answers: dict[str, _Answer] = {}
         self._questions: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def start(self) -> None:
-        """Start the threads; once in each process that asks."""
+    def start(self, expected: Iterable[str] = ()) -> None:
+        """Start the threads; once in each process that asks.
+
+        Args:
+            expected: addresses to look up before anybody asks.
+        """
+        for address in expected:
+            self.names(address)
         for _ in range(_THREADS):
             threading.Thread(target=self._work, daemon=True).start()
 

@@ -49,12 +49,14 @@ class Naming:
         names = self._names(address)
         return "" if names is None else self._domain(address, names)
 
+    def of_name(self, name: str) -> str:
+        """Return the domain that the expression takes of a name; empty if there is none, or no expression."""
+        return "" if self._pattern is None or not name else _taken(self._pattern, name)
+
     def _choose(self, address: str, names: tuple[str, ...]) -> str:
         if self._pattern is None:
             return _behind_the_dot(names) or self._machine
-        found = (self._pattern.search(name) for name in names)
-        domains = (match[1] for match in found if match and match[1] and DOMAIN.fullmatch(match[1]))
-        return next(domains, address).lower()
+        return next(filter(None, (_taken(self._pattern, name) for name in names)), address)
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
@@ -76,6 +78,11 @@ def machine_domain() -> str:
     """Return what a machine without any other name stands for."""
     node = socket.gethostname()
     return node.lower() if DOMAIN.fullmatch(node) else "x.invalid"
+
+
+def _taken(pattern: re.Pattern[str], name: str) -> str:
+    found = pattern.search(name)
+    return found[1].lower() if found and found[1] and DOMAIN.fullmatch(found[1]) else ""
 
 
 def _posix_class(found: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ When things fail: nothing here can; TLS goes on with the listener's certificate.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tpop3d_py.server.certificates import Certificate
@@ -34,9 +34,10 @@ class Choice(NamedTuple):
 
 
 class NamedSocket(ssl.SSLSocket):
-    """A TLS connection that knows what the client's server name has led to; None: to nothing special."""
+    """A TLS connection that tells what the client's server name has led to."""
 
-    choice: Choice | None = None
+    #: Called in the middle of the handshake, unless it is the listener's certificate.
+    on_choice: Callable[[Choice], None] | None = None
 
 
 class Names:
@@ -83,4 +84,5 @@ class Names:
         choice = self.find(name.lower().removesuffix(".")) if name else None
         if choice is not None and isinstance(sock, NamedSocket):
             sock.context = choice.context
-            sock.choice = choice
+            if sock.on_choice is not None:
+                sock.on_choice(choice)

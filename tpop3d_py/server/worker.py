@@ -22,7 +22,7 @@ import os
 import select
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from signal import SIGTERM, SIGUSR1, SIGUSR2
 
@@ -98,6 +98,9 @@ class Worker:
         self._pressure = Pressure(
             self._slot, plan.shared, plan.limits, plan.log, self._turn_out, self._lines.hit
         )
+        self._receptions = [door.reception for door in plan.doors if door.reception is not None]
+        for reception in self._receptions:
+            reception.readdressed = self._pressure.readdressed
         self._spare = Spare()
         self._reactor = Reactor(self._attend, plan.threads, plan.log)
         self._epoll = self._reactor.epoll
@@ -195,7 +198,7 @@ class Worker:
                 return
             fd, transport, peer = came
             stamp = os.urandom(16).hex().encode()
-            conn = Connection(fd, transport, peer, stamp, door.profile, self._plan.habits)
+            conn = door.connection(fd, transport, peer, stamp, self._plan.habits)
             if not self._pressure.arrived(conn):
                 conn.crowd_out()
                 conn.close()
@@ -301,13 +304,18 @@ class Worker:
             if conn.resume_at <= now and self._delayed.pop(fd, None) is conn:
                 self._park(conn, _AT_ONCE)
         self._wake_doors()
-        for conn in self._pressure.due(now):
+        for conn in (*self._pressure.due(now), *self._unheralded(now)):
             if conn.fd not in self._delayed and self._take(conn):
                 if conn.still_reading():
                     self._put(conn, Next.SOCKET)
                     continue
                 conn.time_out()
                 self._close(conn)
+
+    def _unheralded(self, now: float) -> Iterator[Connection]:
+        """Yield the connections whose proxy has not said in time whom it speaks for."""
+        for reception in self._receptions:
+            yield from reception.late(now)
 
     def _shut_down(self) -> None:
         """End idle sessions at once and wait for the busy ones: an UPDATE under way is finished."""

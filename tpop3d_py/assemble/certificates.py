@@ -1,0 +1,123 @@
+"""Which certificates the listeners show, and to whom.
+
+When things fail: `CertificateError` for a listener's own certificate.  One customer's that cannot be used is
+a warning; the one that was read before stays, or its names get the listener's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tpop3d_py.server import certificates
+from tpop3d_py.server.certificates import Certificate, CertificateError, Pair, Watch
+from tpop3d_py.server.contexts import Selection, Terms
+from tpop3d_py.server.edge import EdgeSettings
+from tpop3d_py.server.listeners import Listener
+from tpop3d_py.server.sni import NamedSocket, Names
+
+#: A certificate with its context.
+Shown = tuple[Certificate, ssl.SSLContext]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of one listener.
+
+    Args:
+        context: the listener's; None on a plain listener.
+        binding: tls-server-end-point of the listener's certificate.
+        bindings: those of the certificates that clients may choose by name; none where there is no choice.
+    """
+
+    context: ssl.SSLContext | None = None
+    binding: bytes = b""
+    bindings: Sequence[bytes] = ()
+
+
+class Certificates:
+    """The certificates of one reading of the settings.
+
+    Args:
+        edge: the settings.
+        listeners: all of them.
+        selection: contexts that exist already.
+    """
+
+    def __init__(self, edge: EdgeSettings, listeners: Sequence[Listener], selection: Selection) -> None:
+        self._edge = edge
+        self._selection = selection
+        self._read: dict[Pair, Certificate] = {}
+        self._customers: dict[Terms, list[Shown]] = {}
+        self._complaints: dict[str, None] = {}
+        own = (path for listener in listeners for path in (listener.certificate, listener.key) if path)
+        #: Looks at all files, as they are now: before they are read.
+        self.watch = Watch(dict.fromkeys((*own, *edge.tls_certificates)))
+
+    def of(self, listener: Listener) -> Tls:
+        """Return what a listener needs for TLS.
+
+        Raises:
+            CertificateError: its certificate, or a folder of customers', cannot be used.
+        """
+        if not listener.certificate:
+            return Tls()
+        terms = Terms(listener.tls_min, listener.ciphers, not self._edge.tls_no_bug_workarounds)
+        try:
+            own = self._certificate(Pair(listener.certificate, listener.key))
+            context = self._selection.context(own, terms)
+        except CertificateError as error:
+            raise CertificateError(f"listen-address {listener}: {error}") from None
+        others = self._customers.get(terms)
+        if others is None:
+            others = self._customers[terms] = list(self._usable(terms))
+        if others:
+            context.sslsocket_class = NamedSocket
+            names = Names(own, others, frozenset(self._edge.sni_hosts))
+            self._selection.on_name(context, names.answer)
+        return Tls(context, own.end_point, [certificate.end_point for certificate, _ in others])
+
+    def warnings(self, now: float) -> list[str]:
+        """List what is wrong or soon will be.
+
+        Args:
+            now: seconds since 1970.
+        """
+        aging = (text for each in self._read.values() for text in certificates.warnings(each, now))
+        return [*self._complaints, *aging]
+
+    def _certificate(self, pair: Pair) -> Certificate:
+        if pair not in self._read:
+            self._read[pair] = certificates.read(pair)
+        return self._read[pair]
+
+    def _usable(self, terms: Terms) -> Iterator[Shown]:
+        """Yield the customers' certificates that can be used."""
+        for folder in self._edge.tls_certificates:
+            for pair in certificates.pairs_in(folder):
+                shown = self._shown(pair, terms)
+                if shown is not None:
+                    yield shown
+
+    def _shown(self, pair: Pair, terms: Terms) -> Shown | None:
+        try:
+            certificate = self._certificate(pair)
+            return certificate, self._selection.context(certificate, terms)
+        except CertificateError as error:
+            shown = self._former(pair, terms)
+            instead = (
+                "the one from before stays in use" if shown else "its names get the listeners' certificates"
+            )
+            self._complaints[f"tls-certificates: {error}; {instead}"] = None
+            return shown
+
+    def _former(self, pair: Pair, terms: Terms) -> Shown | None:
+        """Return a certificate as it was read for the present settings; None if it cannot be used now."""
+        former = self._selection.former(pair)
+        if former is None:
+            return None
+        try:
+            return former, self._selection.context(former, terms)
+        except CertificateError:  # on other terms it would have to be loaded again
+            return None
