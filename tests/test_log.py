@@ -49,7 +49,21 @@ def place() -> Broken:
     return Broken()
 
 
-def test_syslog_that_starts_later(where: str) -> None:
+def test_syslog_that_is_away_is_looked_for_once_a_second(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log("pypop3d", to_stderr=False, to_syslog=True)
+    looks = []
+    monkeypatch.setattr(logsink, "_connect", lambda: looks.append(where))
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0)
+    for _ in range(50):
+        log.error("lost")
+    assert len(looks) == 1
+    monkeypatch.setattr("time.monotonic", lambda: 1001.0)
+    log.error("lost")
+    assert len(looks) == 2
+
+
+def test_syslog_that_starts_later(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logsink, "_LOOK_AGAIN", 0)
     log = Log("pypop3d", to_stderr=False, to_syslog=True)
     log.notice("lost")
     log.notice("lost too")

@@ -25,6 +25,8 @@ from typing import Protocol
 
 #: Where the syslog daemon listens.
 SYSLOG = "/dev/log"
+#: Seconds until a syslog daemon that was not there is looked for again.
+_LOOK_AGAIN = 1.0
 _STDERR = 2
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -66,9 +68,15 @@ class Syslog:
         self._facility = facility << 3
         self._stamp = _Stamp()
         self._socket = _connect()
+        self._absent_until = 0.0
 
     def put(self, level: int, text: str) -> bool:
-        """Send a line; the daemon may have started after us, or again, so there is a second try."""
+        """Send a line; the daemon may have started after us, or again, so there is a second try.
+
+        One that is not there is looked for once a second: with many clients looking costs more than they do.
+        """
+        if self._socket is None and time.monotonic() < self._absent_until:
+            return False
         head = f"<{self._facility | level}>{self._stamp.now()} {self._ident}[{os.getpid()}]: "
         data = (head + text).encode("utf-8", "backslashreplace")
         try:
@@ -80,11 +88,13 @@ class Syslog:
         try:
             return self._send(data)
         except OSError:
+            self._absent_until = time.monotonic() + _LOOK_AGAIN
             return False
 
     def reopen(self) -> str:
         """Connect anew."""
         self._socket = _connect()
+        self._absent_until = 0.0
         return ""  # that nobody listens is no news for a log
 
     def _send(self, data: bytes) -> bool:
@@ -96,7 +106,10 @@ class Syslog:
 
 
 def _connect() -> socket.socket | None:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    except OSError:  # there is no descriptor left
+        return None
     sock.setblocking(False)
     try:
         sock.connect(SYSLOG)
