@@ -73,7 +73,7 @@ def keep_heap() -> None:
     """Let this process keep up to 1 MiB of free memory in each of its heaps."""
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        _libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT)
+        _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def return_memory() -> None:
