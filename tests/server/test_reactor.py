@@ -78,6 +78,7 @@ class Scene:
         for event in self.stuck.values():
             event.set()
         self.watching = False
+        self.reactor._stopping = True  # as the main thread finds it when a signal came while it slept
         self.reactor._wake()
         self.watcher.join(FOR_EVER)
         for fd, ring in self.rings.items():
