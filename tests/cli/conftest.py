@@ -22,7 +22,7 @@ def bare(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         f"default-unix-user: {owner}\n"
     )
     monkeypatch.setenv("VMAIL_CONFIG", f"{tmp_path}/vmail.conf")
-    monkeypatch.setattr(ve_passwd, "make_hash", lambda password: f"{{test}}{password}")
+    monkeypatch.setattr(ve_passwd, "make_hash", lambda password, scheme: f"{{{scheme}}}{password}")
     return Shell(tmp_path, owner, capsys, monkeypatch)
 
 

@@ -21,7 +21,7 @@ def _stored(shell: Shell) -> str | None:
 def test_a_password_is_the_first_line_of_standard_input(klient1: Shell, words: list[str], end: bytes) -> None:
     outcome = klient1("VE-passwd luser@klient1.pl", *words, stdin=" zażółć # ".encode() + end)
     assert (outcome.code, outcome.out, outcome.err) == (0, "Done\n", "")
-    assert _stored(klient1) == "{test} zażółć # "
+    assert _stored(klient1) == "{argon2id} zażółć # "
 
 
 def test_a_prompt_asks_twice(klient1: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_a_prompt_asks_twice(klient1: Shell, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("getpass.getpass", lambda _prompt: answers.pop(0))
     assert "differ" in klient1.refuses("VE-passwd luser@klient1.pl")
     assert klient1("VE-passwd luser@klient1.pl").out == "Done\n"
-    assert _stored(klient1) == "{test}one"
+    assert _stored(klient1) == "{argon2id}one"
     assert answers == []
 
 

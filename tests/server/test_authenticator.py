@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tpop3d_py.auth.chores import Chores
 from tpop3d_py.contracts import Credentials, Decision, Mechanism, Peer, Verdict
 from tpop3d_py.log import Log
 from tpop3d_py.server import authenticator
@@ -19,12 +20,17 @@ JAN = Credentials(Mechanism.PASSWORD, "jan", b"secret", b"", PEER)
 CLEANED = 7
 
 
-def run(link: AuthLink, decide: Callable[[Credentials], Decision], after: Callable[[], None]) -> int:
+def run(
+    link: AuthLink,
+    decide: Callable[[Credentials], Decision],
+    after: Callable[[], None],
+    chores: Chores | None = None,
+) -> int:
     """Return the pid of a process that serves, does what comes after, and exits with `CLEANED`."""
     pid = os.fork()
     if pid == 0:
         try:
-            authenticator.serve(link, decide, 1.0, Log("test", to_stderr=False))
+            authenticator.serve(link, decide, 1.0, Log("test", to_stderr=False), chores)
             after()
         finally:
             os._exit(CLEANED)
@@ -75,4 +81,38 @@ def test_what_comes_after_may_not_take_for_ever() -> None:
     ask(link)
     answer(link)
     os.kill(pid, signal.SIGTERM)
+    assert end_of(pid) == -signal.SIGALRM
+
+
+def test_chores_are_done_when_nobody_waits() -> None:
+    link, chores = AuthLink(1), Chores(Log("test", to_stderr=False))
+    reading, writing = os.pipe()
+
+    def tell(word: bytes) -> None:
+        os.write(writing, word)
+
+    def decide(_: Credentials) -> Decision:
+        chores.add(lambda: tell(b"c"))
+        tell(b"d")
+        return Decision(Verdict.REFUSED)
+
+    ask(link)
+    ask(link)
+    pid = run(link, decide, lambda: None, chores)
+    answer(link)
+    answer(link)
+    found = b""
+    while len(found) < 4:
+        found += os.read(reading, 10)
+    assert found == b"ddcc", "the second login did not wait for what the first one left to do"
+    os.kill(pid, signal.SIGTERM)
+    assert end_of(pid) == CLEANED
+
+
+def test_a_chore_that_hangs_takes_the_process_with_it() -> None:
+    link, chores = AuthLink(1), Chores(Log("test", to_stderr=False))
+    chores.add(lambda: time.sleep(1000))
+    pid = run(link, lambda _: Decision(Verdict.REFUSED), lambda: None, chores)
+    ask(link)
+    answer(link)
     assert end_of(pid) == -signal.SIGALRM

@@ -23,6 +23,7 @@ from tpop3d_py.auth.schemes_limits import TooCostly, UnknownScheme
 __all__ = [
     "BARE_CRYPT",
     "BARE_MD5",
+    "NEW_SCHEMES",
     "SCRAM",
     "TooCostly",
     "UnknownScheme",
@@ -50,6 +51,8 @@ _MAKERS: dict[str, Callable[[str], str]] = {
     SCRAM: scram.make_stored,
     "plaintext": lambda password: "{plaintext}" + password,
 }
+#: What ``password-scheme`` may say.
+NEW_SCHEMES = tuple(_MAKERS)
 #: Behind whose prefix a form of the same scheme has another cost if it is not today's.
 _TODAY = {"blf-crypt": f"$2b${_BCRYPT_COST}$", "sha512-crypt": f"$6$rounds={_SHA512_ROUNDS}$"}
 

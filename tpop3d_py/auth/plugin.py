@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from tpop3d_py.auth.accounts import Account, Accounts, Owner, group_id
+from tpop3d_py.auth.chores import Chores
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.names import Attempt
 from tpop3d_py.contracts import Credentials, Decision
@@ -121,6 +122,7 @@ class Tools:
         accounts: the machine's Unix accounts.
         exchanges: for SCRAM; the chain's.
         directory: the directives of ``vmail.conf``.
+        chores: what a driver wants done when the login has been answered.
         fixed: whoever owns all mail of a server that is not root; None for root.
     """
 
@@ -128,6 +130,7 @@ class Tools:
     accounts: Accounts
     exchanges: Exchanges
     directory: DirectorySettings
+    chores: Chores
     fixed: Account | None = None
 
     def owner(self, mail_group: str | None) -> Owner:

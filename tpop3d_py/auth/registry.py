@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tpop3d_py.auth import passwords
 from tpop3d_py.auth.accounts import Account, Accounts, group_id
 from tpop3d_py.auth.chain import Chain
+from tpop3d_py.auth.chores import Chores
 from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.installed import arranged
@@ -74,6 +76,7 @@ class Authentication:
         notices: what the operator should hear at start-up.
         groups: ids of the groups that sessions work with.
         mailboxes: each driver's own patterns for mailboxes, by its name.
+        chores: what is to be done between logins.
         log: for drivers that raise.
     """
 
@@ -82,6 +85,7 @@ class Authentication:
     notices: tuple[str, ...]
     groups: tuple[int, ...]
     mailboxes: Mapping[str, tuple[Pattern, ...]]
+    chores: Chores
     log: Log
 
     def start(self) -> None:
@@ -132,7 +136,8 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
     if not enabled:
         raise NoDrivers("no authentication driver is on; set auth-directory-enable or auth-mysql-enable")
     exchanges = Exchanges(Salts(_salt_key(settings)))
-    tools = Tools(log, Accounts(), exchanges, settings.directory, own_account())
+    tools = Tools(log, Accounts(), exchanges, settings.directory, Chores(log), own_account())
+    passwords.expect(settings.directory.password_scheme)
     drivers = tuple(plugin.make(group, tools) for plugin, group in enabled)
     groups = {getattr(group, "mail_group", None) for _, group in enabled}
     chain = Chain(
@@ -149,6 +154,7 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         notices,
         tuple(group_id(name) for name in groups if name),
         {plugin.name: getattr(group, "mailbox", ()) for plugin, group in enabled},
+        tools.chores,
         log,
     )
 

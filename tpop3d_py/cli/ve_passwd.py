@@ -11,8 +11,9 @@ import argparse
 import getpass
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from tpop3d_py.auth.passwords import make_hash
+from tpop3d_py.auth.passwords import NEW_SCHEMES, make_hash
 from tpop3d_py.cli import common
 from tpop3d_py.directory import operations
 from tpop3d_py.directory.engine import Directory
@@ -25,6 +26,8 @@ examples:
   VE-passwd klient1.pl haslo_domeny       (every user can see it in ps)
 """
 
+#: What mail programs need of their boxes' passwords, nobody needs of a domain's.
+_FOR_MAIL_CLIENTS = ("scram-sha-256", "plaintext")
 #: Octets; more than any password may have, so that a wrong file is not swallowed.
 _LONGEST_LINE = 4096
 
@@ -39,18 +42,33 @@ def make_parser() -> common.Parser:
     made = common.parser("VE-passwd", "Set the password of a domain or of a box.", _EXAMPLES)
     made.add_argument("name", metavar="DOMAIN|USER@DOMAIN")
     made.add_argument("password", metavar="PASSWORD", nargs="?", help="'-' reads it from standard input")
+    made.add_argument(
+        "--scheme",
+        choices=NEW_SCHEMES,
+        help="how to store it (else what password-scheme in vmail.conf says)",
+    )
     made.set_defaults(action=_set)
     return made
 
 
 def _set(directory: Directory, arguments: argparse.Namespace) -> None:
     password = _password(arguments.password)
+    scheme = arguments.scheme or directory.settings.password_scheme
     if "@" in arguments.name:
-        operations.set_password(directory, arguments.name, password, make_hash)
+        operations.set_password(directory, arguments.name, password, partial(_stored, scheme))
         print("Done")
     else:
-        operations.set_domain_password(directory, arguments.name, password, make_hash)
+        if not arguments.scheme and scheme in _FOR_MAIL_CLIENTS:
+            scheme = "argon2id"
+        operations.set_domain_password(directory, arguments.name, password, partial(_stored, scheme))
         print("Done.")
+
+
+def _stored(scheme: str, password: str) -> str:
+    try:
+        return make_hash(password, scheme)
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def _password(word: str | None) -> str:

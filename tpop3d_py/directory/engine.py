@@ -108,6 +108,21 @@ class DirectorySettings:
         default="maildir",
         summary="Format of a new box: bsd (one mbox file) or maildir.",
     )
+    password_scheme: str = setting(
+        "password-scheme",
+        choice("argon2id", "blf-crypt", "sha512-crypt", "scram-sha-256", "plaintext"),
+        default="argon2id",
+        summary="How new passwords are stored: argon2id unless other programs have to read them, "
+        "scram-sha-256 where clients are to log in by SCRAM, plaintext where they need APOP.",
+    )
+    password_rehash: str = setting(
+        "password-rehash",
+        choice("no", "weak", "all"),
+        default="no",
+        summary="Which stored passwords are replaced by password-scheme when their owners log in: no, weak "
+        "ones (MD5, SHA, DES; not those in plain text), or all others. The database account of the POP3 "
+        "server needs UPDATE on popbox.password_hash.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ the deadline dies with this process.
 from __future__ import annotations
 
 import contextlib
+import select
 import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from tpop3d_py.contracts import Credentials, Decision
 from tpop3d_py.log import Log
@@ -27,7 +29,17 @@ from tpop3d_py.server.hearing import hear
 Decide = Callable[[Credentials], Decision]
 
 
-def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
+class Chores(Protocol):
+    """What is to be done when nobody waits for an answer."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+
+    def do_one(self) -> None:
+        """Do one thing; must not raise."""
+
+
+def serve(link: AuthLink, decide: Decide, deadline: float, log: Log, chores: Chores | None = None) -> None:
     """Answer login requests until told to end by SIGTERM; the alarm is set for what comes after, too.
 
     Args:
@@ -35,6 +47,7 @@ def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
         decide: checks one login; must not raise.
         deadline: seconds one check may take.
         log: for damaged packets.
+        chores: done between logins, each within the deadline.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     end = _End()
@@ -48,6 +61,10 @@ def serve(link: AuthLink, decide: Decide, deadline: float, log: Log) -> None:
             except ValueError as error:
                 log.error(f"authentication: dropped a damaged request: {error}")
             signal.setitimer(signal.ITIMER_REAL, 0)
+            while chores and not end.asked and not _has_packet(link.requests_in):
+                signal.setitimer(signal.ITIMER_REAL, deadline)
+                chores.do_one()
+                signal.setitimer(signal.ITIMER_REAL, 0)
     signal.setitimer(signal.ITIMER_REAL, deadline)
 
 
@@ -59,11 +76,11 @@ class _End:
     """Whether this process has been told to end; a login that is being checked is answered first."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self.asked = False
         self._idle = False
 
     def ask(self, _number: int, _frame: object) -> None:
-        self._asked = True
+        self.asked = True
         if self._idle:
             self._idle = False  # once: a second signal must not interrupt what comes after
             raise _Told
@@ -71,11 +88,15 @@ class _End:
     def or_packet(self, requests: socket.socket) -> bytes:
         """Wait for a request; raise `_Told` if the end comes first."""
         self._idle = True
-        if self._asked:
+        if self.asked:
             raise _Told
         packet = requests.recv(PACKET)
         self._idle = False
         return packet
+
+
+def _has_packet(requests: socket.socket) -> bool:
+    return bool(select.select([requests], [], [], 0)[0])
 
 
 def _answer(link: AuthLink, packet: bytes, decide: Decide) -> None:

@@ -51,7 +51,7 @@ function _shtab_VE_passwd_using
 end
 
 set -g _shtab_VE_passwd_commands
-set -g _shtab_VE_passwd_opts_with_value -f
+set -g _shtab_VE_passwd_opts_with_value --scheme -f
 
 complete -c VE-passwd -e
 complete -c VE-passwd -f
@@ -59,3 +59,4 @@ complete -c VE-passwd -f
 complete -c VE-passwd -n _shtab_VE_passwd_using -s h -l help -d 'show this help message and exit'
 complete -c VE-passwd -n _shtab_VE_passwd_using -s f -x -d 'vmail.conf (else $VMAIL_CONFIG, else /etc/vmail/vmail.conf)'
 complete -c VE-passwd -n _shtab_VE_passwd_using -l version -d 'show program'"'"'s version number and exit'
+complete -c VE-passwd -n _shtab_VE_passwd_using -l scheme -xka "argon2id blf-crypt sha512-crypt scram-sha-256 plaintext" -d 'how to store it (else what password-scheme in vmail.conf says)'
