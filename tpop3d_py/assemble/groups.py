@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tpop3d_py.auth import installed
+from tpop3d_py.auth.cache import CacheSettings
 from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.installed import OrderSettings
 from tpop3d_py.auth.names import NameSettings
@@ -32,6 +33,7 @@ POP3_GROUPS: tuple[type[Any], ...] = (
     LimitSettings,
     ProtocolSettings,
     NameSettings,
+    CacheSettings,
     MaildropSettings,
     LogSettings,
     MonitorSettings,
