@@ -17,7 +17,7 @@ import time
 from tpop3d_py.contracts import Identity, Reason, Refusal
 from tpop3d_py.log import INFO, NOTICE, Log, printable, quoted
 from tpop3d_py.pop3.replies import Reply
-from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.connection import CROWDED, Connection
 from tpop3d_py.server.crossings import Limit
 from tpop3d_py.server.habits import Client
 from tpop3d_py.server.meter import Meter
@@ -59,11 +59,12 @@ class SessionLog:
             self._client(conn),
         )
 
-    def began(self, conn: Connection, identity: Identity) -> None:
-        """Tell that a client logged in; POP-before-SMTP watchers read this line."""
+    def began(self, conn: Connection, identity: Identity, *, cached: bool = False) -> None:
+        """Tell that a client logged in, and whether by the cache; POP-before-SMTP watchers read this line."""
         if self._meter is not None:
             self._meter.began(conn, identity)
-        user, driver, log = quoted(identity.user), sys.intern(identity.driver), self._log
+        driver = sys.intern(f"{identity.driver}+cache" if cached else identity.driver)
+        user, log = quoted(identity.user), self._log
         conn.driver = driver
         if log.level >= INFO:
             log.info(
@@ -104,7 +105,8 @@ class SessionLog:
         if self._meter is not None:
             self._meter.ended(conn)
         session, ending, log = conn.session, conn.ending, self._log
-        if not session.logged_in and log.level < INFO:
+        # Of those that are closed to make room `pressure` tells, once: there may be thousands a second.
+        if not session.logged_in and (log.level < INFO or ending == CROWDED):
             return
         who = conn.describe()
         if ending == "timed out":

@@ -241,7 +241,7 @@ class Worker:
         if isinstance(outcome, Refusal):
             self._lines.refused(conn, outcome, conn.session.user)
         elif decision.identity is not None:
-            self._lines.began(conn, decision.identity)
+            self._lines.began(conn, decision.identity, cached=decision.cached)
         waits = conn.finish_login(outcome)
         if conn.session.logged_in:  # an open maildrop may still turn out to be of no use
             self._pressure.logged_in(conn)
