@@ -272,3 +272,10 @@ def test_what_is_written_is_counted_too() -> None:
     assert sums[figures.LOGINS.cell(figures.GRANTED, "PASS", "mysql")] == 1
     assert sums[figures.CLOSED.cell("connection lost")] == 1
     assert sums[figures.RECEIVED.cell()] == 50
+
+
+def test_who_is_closed_to_make_room_is_no_line_of_its_own() -> None:
+    lines, log, conn = make()
+    conn.crowd_out()
+    log.ended(conn)
+    assert lines.lines == []

@@ -72,9 +72,10 @@ class LimitSettings:
     max_waiting_per_address: int = setting(
         "max-waiting-per-address",
         integer(0, 1_000_000, "connections"),
-        default=100,
+        default=0,
         summary="How many connections from one address may be open without a login; the oldest of them is "
-        "closed when one more comes; 0 is any number.",
+        "closed when one more comes. 0 is any number: whoever has most is the first to be closed at "
+        "max-connections anyway.",
     )
     exempt: Networks = setting(
         "limit-exempt-networks",

@@ -34,11 +34,13 @@ from tpop3d_py.server.spare import NO_ROOM
 from tpop3d_py.server.transport import Transport, hung_up
 from tpop3d_py.server.waits import Next
 
-__all__ = ["Connection", "Next"]
+__all__ = ["CROWDED", "Connection", "Next"]
 
 #: Octets a client may send before its login; three attempts with the longest SASL responses are less.  One
 #: that sends more sends a line without an end, or wants us to work.
 _BEFORE_LOGIN = 65_536
+#: Why a connection ended that was closed to make room for others.
+CROWDED = "closed to make room"
 _FAULT = b"-ERR [SYS/TEMP] Something bad happened, and I just can't go on. Sorry.\r\n"
 
 
@@ -176,7 +178,7 @@ class Connection:
 
     def crowd_out(self) -> None:
         """Tell a client that there is no room for it, and end the connection; only before a login."""
-        self._ending = "closed to make room"
+        self._ending = CROWDED
         if not self._outbox:
             self.transport.send(NO_ROOM)
 
