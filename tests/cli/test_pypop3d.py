@@ -80,3 +80,28 @@ def test_detached_with_a_pid_file(tmp_path: Path) -> None:
     while (path := tmp_path / "pid").exists() and path.read_text() and time.monotonic() < end:
         time.sleep(0.02)
     assert not path.exists() or path.read_text() == ""
+
+
+def test_under_a_service_manager_it_stays_the_process_that_was_started(tmp_path: Path) -> None:
+    port = free_port()
+    owner = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    (tmp_path / "pop.conf").write_text(
+        f"listen-address: 127.0.0.1:{port}(klient1.pl)\nrun-as: {owner}\n"
+        f"auth-directory-enable: yes\ndatabase-url: sqlite:///{tmp_path}/vmail.db\n"
+    )
+    program = [sys.executable, "-m", "tpop3d_py.cli.pypop3d", "-f", str(tmp_path / "pop.conf")]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        daemon = subprocess.Popen(
+            program, cwd=ROOT, env={**os.environ, "NOTIFY_SOCKET": f"{tmp_path}/notify"}
+        )
+        try:
+            assert manager.recv(1000).startswith(b"READY=1")
+            assert daemon.poll() is None
+            daemon.terminate()
+            assert manager.recv(1000) == b"STOPPING=1"
+            assert daemon.wait(20) == 0
+        finally:
+            daemon.kill()
+            daemon.wait()

@@ -49,20 +49,24 @@ def serve(conf: Configuration, options: Options, read: Callable[[], Configuratio
         lasting = Lasting()
         first = make_generation(conf, options, lasting)
         passwords.burn_time(b"")  # loads what every process would load for itself later
-        if not (options.foreground or conf.get(LogSettings).no_detach):
-            detach()
-            notifier.moved(os.getpid())
-        if pid_file is not None:
-            pid_file.write(os.getpid())
+        note = pid_file.write if pid_file is not None else lambda _pid: None
+        if options.foreground or conf.get(LogSettings).no_detach or notifier.listening:
+            note(os.getpid())
+        else:
+            detach(note)
+            first.log.reopen()  # the terminal is not ours any more
         first.log.notice(f"net_loop: pypop3d version {__version__} successfully started")
 
         def again() -> Generation:
             try:
-                return make_generation(read(), options, lasting)
+                newer = make_generation(read(), options, lasting)
             except (ConfigError, StartError) as error:
+                lasting.note_reading("failed")
                 raise NotReloaded(str(error)) from None
+            lasting.note_reading("ok")
+            return newer
 
-        return Supervisor(first, again, notifier).run()
+        return Supervisor(first, again, notifier, lasting.slots).run()
     finally:
         if pid_file is not None:
             pid_file.remove()
@@ -115,12 +119,18 @@ def check(conf: Configuration) -> Findings:
     return Findings((*conf.warnings, *warnings, *authentication.notices), names)
 
 
-def detach() -> None:
-    """Leave the terminal: the shell sees success, because everything that can fail at start has not."""
-    if os.fork():
+def detach(note: Callable[[int], None]) -> None:
+    """Leave the terminal: the shell sees success, because everything that can fail at start has not.
+
+    Args:
+        note: told the new process id before the shell goes on, so that the pid file has it by then.
+    """
+    if between := os.fork():
+        os.waitpid(between, 0)
         os._exit(0)
     os.setsid()
-    if os.fork():
+    if pid := os.fork():
+        note(pid)
         os._exit(0)
     os.chdir("/")  # or the file system we were started in could not be unmounted
     sys.stdout.flush()

@@ -14,7 +14,8 @@ from tpop3d_py.config.documents import sample_file
 DEFAULT_FILE = "/etc/tpop3d.conf"
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line, to argparse, the manual page and the shells."""
     parser = argparse.ArgumentParser(
         prog="pypop3d",
         description="POP3 daemon for virtual domains; reads the tpop3d configuration language.",
@@ -32,7 +33,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="check the configuration and exit")
     parser.add_argument("--sample", action="store_true", help="print a sample configuration and exit")
     parser.add_argument("--version", action="version", version=f"pypop3d {__version__}")
-    return parser.parse_args(argv)
+    return parser
 
 
 def _fill_standard_descriptors() -> None:
@@ -45,7 +46,7 @@ def _fill_standard_descriptors() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit code 0 after a signal or a good check, 1 for trouble, 2 for a bad option."""
     _fill_standard_descriptors()
-    options = _arguments(argv)
+    options = make_parser().parse_args(argv)
     try:
         groups = assemble.daemon_groups()
         if options.sample:

@@ -25,6 +25,11 @@ class Notifier:
         #: Seconds between two signs of life, half of what the manager waits; 0: it does not watch us.
         self.interval = int(watched) / 2_000_000 if mine else 0.0
 
+    @property
+    def listening(self) -> bool:
+        """Whether a service manager waits for our word; it wants to see the process that it started."""
+        return bool(self._address)
+
     def ready(self, status: str) -> None:
         """Tell that we serve, after a start or a reload."""
         self._send(f"READY=1\nSTATUS={status}")
@@ -40,10 +45,6 @@ class Notifier:
     def alive(self) -> None:
         """Give a sign of life."""
         self._send("WATCHDOG=1")
-
-    def moved(self, pid: int) -> None:
-        """Tell our new process id, after leaving the terminal has changed it."""
-        self._send(f"MAINPID={pid}")
 
     def _send(self, words: str) -> None:
         if not self._address:
