@@ -21,6 +21,7 @@ import select
 import socket
 import stat
 import time
+import weakref
 from typing import Protocol
 
 #: Where the syslog daemon listens.
@@ -140,6 +141,8 @@ class File:
         self._ident = ident
         self._torn = False
         self._fd = _open_file(path, owner)
+        # Each reading of the settings makes a log; of those before only the number would be left.
+        weakref.finalize(self, os.close, self._fd).atexit = False
 
     def put(self, _level: int, text: str) -> bool:
         """Append a line."""
@@ -207,6 +210,7 @@ class Stderr:
             self._fd = _STDERR if self._fd == -1 else self._fd
         elif self._fd in (-1, _STDERR):
             self._fd = private
+            weakref.finalize(self, os.close, private).atexit = False
         else:
             os.dup2(private, self._fd, inheritable=False)
             os.close(private)

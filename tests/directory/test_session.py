@@ -157,3 +157,16 @@ def test_a_statement_without_rows(
 ) -> None:
     monkeypatch.setattr(Server, "description", None)
     assert Session(servers[0].engine).fetch("INSERT", ()) == ()
+
+
+def test_whoever_measures_is_told_of_answers_and_failures(
+    servers: list[Server], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[float, bool]] = []
+    monkeypatch.setattr(Session, "watch", lambda seconds, answered: told.append((seconds, answered)))
+    session = Session(servers[0].engine)
+    ask(session)
+    servers[0].refuses = refused()
+    with pytest.raises(DirectoryDown):
+        ask(session)
+    assert told == [(0.0, True), (0.0, False)]

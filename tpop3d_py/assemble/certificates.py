@@ -87,6 +87,10 @@ class Certificates:
         aging = (text for each in self._read.values() for text in certificates.warnings(each, now))
         return [*self._complaints, *aging]
 
+    def expiry(self) -> dict[str, float]:
+        """Tell when each certificate ends, in seconds since 1970, by file."""
+        return {pair.certificate: each.facts.not_after for pair, each in self._read.items()}
+
     def _certificate(self, pair: Pair) -> Certificate:
         if pair not in self._read:
             self._read[pair] = certificates.read(pair)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,12 +45,14 @@ class Entrance:
         warnings: what the operator should look at.
         watch: tells when certificates have changed.
         resolver: finds names of addresses, once it is started.
+        expiry: when each certificate ends, in seconds since 1970, by file.
     """
 
     doors: Sequence[Door]
     warnings: Sequence[str]
     watch: Watch
     resolver: Resolver
+    expiry: Mapping[str, float]
 
     def start_resolver(self) -> None:
         """Begin to find names of addresses, those of the listeners first; in each worker."""
@@ -74,7 +76,9 @@ def open_doors(conf: Configuration, claims: Claims, selection: Selection, log: L
     """
     plan = _Plan(conf, selection, log)
     doors = [make(sock) for listener, make in plan.makers() for sock in plan.sockets(listener, claims)]
-    return Entrance(doors, plan.warnings(), plan.certificates.watch, plan.resolver)
+    return Entrance(
+        doors, plan.warnings(), plan.certificates.watch, plan.resolver, plan.certificates.expiry()
+    )
 
 
 def check_doors(conf: Configuration) -> Sequence[str]:

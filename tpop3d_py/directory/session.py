@@ -21,7 +21,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Engine
 
@@ -45,6 +45,10 @@ class Session:
         engines: one for each server, of one dialect, in order of preference.
         tell: given a line for the operator whenever another server is asked than before.
     """
+
+    #: Told how many seconds each question took and whether it was answered, whichever session of the process
+    #: asked it; for metrics.
+    watch: ClassVar[Callable[[float, bool], None] | None] = None
 
     def __init__(self, *engines: Engine, tell: Callable[[str], None] = lambda _: None) -> None:
         self._engines = engines
@@ -74,6 +78,26 @@ class Session:
             DirectoryDown: the database is away.
             DirectoryUnavailable: the database cannot answer this.
         """
+        watch = Session.watch
+        if watch is None:
+            return self._fetch(sql, parameters)
+        began, answered = time.monotonic(), False
+        try:
+            rows = self._fetch(sql, parameters)
+            answered = True
+        finally:
+            watch(time.monotonic() - began, answered)
+        return rows
+
+    def close(self) -> None:
+        """Close the connection; a later `fetch` opens another."""
+        connection, self._connection, self._cursor = self._connection, None, None
+        if connection is not None:
+            # The server may be gone, and PyMySQL says "already closed" with the same class.
+            with contextlib.suppress(self.dialect.loaded_dbapi.Error):
+                connection.close()
+
+    def _fetch(self, sql: str, parameters: Parameters) -> Any:
         idle = self._connection is not None
         self._asked_at = time.monotonic()
         try:
@@ -88,14 +112,6 @@ class Session:
             if not (idle and faults.is_closed(failed, error)) and not self._has_substitute(failed, error):
                 raise self._unavailable(failed, error) from error
         return self._ask_again(sql, parameters)
-
-    def close(self) -> None:
-        """Close the connection; a later `fetch` opens another."""
-        connection, self._connection, self._cursor = self._connection, None, None
-        if connection is not None:
-            # The server may be gone, and PyMySQL says "already closed" with the same class.
-            with contextlib.suppress(self.dialect.loaded_dbapi.Error):
-                connection.close()
 
     def _ask_again(self, sql: str, parameters: Parameters) -> Any:
         try:

@@ -76,12 +76,14 @@ class Generation:
         log: where the master writes while these settings are in force.
         linger: seconds that helpers may be needed after their workers take no new clients.
         outdated: tells, without waiting, whether files have changed that should be read again.
+        missed: told of each process that died without being told to and is replaced.
     """
 
     roles: Sequence[Role]
     log: Log
     linger: float = 120.0
     outdated: Callable[[], bool] = lambda: False
+    missed: Callable[[Role], None] = lambda _role: None
 
 
 @dataclass(slots=True, eq=False)
@@ -97,9 +99,9 @@ class _Member:
 class Crew:
     """Makes, replaces and retires processes; does nothing by itself."""
 
-    def __init__(self, first: Generation) -> None:
+    def __init__(self, first: Generation, slots: Slots) -> None:
         self.current = first
-        self._slots = Slots()
+        self._slots = slots
         self._living: dict[int, _Member] = {}
         self._retired: dict[Generation, float] = {}
         self._due: list[tuple[float, Role, Generation]] = [(0.0, role, first) for role in first.roles]
@@ -205,7 +207,10 @@ class Crew:
         retired = generation is not self.current
         needed = not retired or (role.kind is Kind.HELPER and generation in self._retired)
         if not (member.asked and (needed or status == 0)):
-            then = "; starting another" if needed and not member.asked else ""
+            replaced = needed and not member.asked
+            if replaced:
+                generation.missed(role)
+            then = "; starting another" if replaced else ""
             generation.log.error(f"{role.name} (pid {pid}) {_describe(status)}{then}")
         if needed and (role.kind is Kind.MONITOR or not member.asked):
             soon = now - member.started < _BACKOFF and not member.asked

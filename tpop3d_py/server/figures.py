@@ -31,7 +31,8 @@ ENDINGS = (
     *("timed out", "kicked", "message broke off", "connection closed behind quit", "internal error"),
     *(CROWDED_OUT, "too many octets before a login"),
 )
-_DRIVERS = ("directory", "mysql", "pam")
+#: The ancestor's and ours; other packages' count as ``other``, and so does auth-other.
+_DRIVERS = ("directory", "flatfile", "gdbm", "ldap", "mysql", "other", "pam", "passwd", "perl", "pgsql")
 
 #: Seconds, from a cached login to a hung database.
 _USUAL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

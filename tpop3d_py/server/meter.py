@@ -12,9 +12,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tpop3d_py.contracts import Credentials, Decision, Identity, Refusal
+from tpop3d_py.contracts import Credentials, Decision, Identity, Maildrop, Refusal
 from tpop3d_py.pop3.replies import Reply
 from tpop3d_py.server import figures
+from tpop3d_py.server.admission import OpenMaildrop
 from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.crossings import Limit
 from tpop3d_py.server.habits import Client, Trace
@@ -55,9 +56,17 @@ class Meter:
         """Count a login that was not granted, or whose mailbox could not be opened."""
         self._answered(conn, refusal.reason.name.lower(), "none")
 
-    def opened(self, seconds: float) -> None:
-        """Count how long opening a mailbox took."""
-        figures.OPEN_SECONDS.observe(self._row, seconds)
+    def timing(self, open_maildrop: OpenMaildrop) -> OpenMaildrop:
+        """Return what opens mailboxes, timed; those that cannot be opened are counted too."""
+
+        def timed(identity: Identity) -> Maildrop:
+            began = time.monotonic()
+            try:
+                return open_maildrop(identity)
+            finally:
+                figures.OPEN_SECONDS.observe(self._row, time.monotonic() - began)
+
+        return timed
 
     def hit(self, limit: Limit) -> None:
         """Count that a limit was reached."""
@@ -125,10 +134,14 @@ class Both:
 
 
 class CheckMeter:
-    """Counts what an authentication process does; made before the process, which gives it its row."""
+    """Counts what an authentication process does.
 
-    def __init__(self) -> None:
-        self.row: memoryview | None = None
+    Args:
+        row: of the process.
+    """
+
+    def __init__(self, row: memoryview) -> None:
+        self._row = row
 
     def watching(self, decide: Callable[[Credentials], Decision]) -> Callable[[Credentials], Decision]:
         """Return the same check, counted and timed."""
@@ -136,19 +149,15 @@ class CheckMeter:
         def watched(credentials: Credentials) -> Decision:
             began = time.monotonic()
             decision = decide(credentials)
-            if self.row is not None:
-                figures.CHECK_SECONDS.observe(self.row, time.monotonic() - began)
-                self.row[figures.CHECKS.cell(decision.verdict.value)] += 1
+            figures.CHECK_SECONDS.observe(self._row, time.monotonic() - began)
+            self._row[figures.CHECKS.cell(decision.verdict.value)] += 1
             return decision
 
         return watched
 
     def asked(self, seconds: float, answered: bool) -> None:
-        """Count a question to the database and how long it took; `answered` tells whether it came to one."""
-        row = self.row
-        if row is None:
-            return
-        figures.SQL_SECONDS.observe(row, seconds)
-        row[figures.SQL_QUERIES.cell("ok" if answered else "failed")] += 1
+        """Count a question to the database and how long it took; `answered` tells whether it was."""
+        figures.SQL_SECONDS.observe(self._row, seconds)
+        self._row[figures.SQL_QUERIES.cell("ok" if answered else "failed")] += 1
         if answered:
-            note_answer(row)
+            note_answer(self._row)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import struct
@@ -74,11 +73,6 @@ def serve(plan: MonitorPlan) -> None:
         pass  # a signal is obeyed when the main thread wakes up, which it does at once
     for desk in desks:
         desk.close(_GRACE)
-
-
-def own_users(run_as: int | None) -> frozenset[int]:
-    """Return who may use the control socket: root, and whoever the daemon runs as."""
-    return frozenset({0, os.geteuid() if run_as is None else run_as})
 
 
 class Controller:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from tpop3d_py.log import one_line
 from tpop3d_py.server.crew import MASTERS, TEND, Crew, Generation
 from tpop3d_py.server.notify import Notifier
+from tpop3d_py.server.slots import Slots
 
 #: Seconds that processes get to end by themselves before they are killed.
 _GRACE = 15.0
@@ -44,6 +45,7 @@ class Supervisor:
         first: what to start with.
         reload: reads the settings again; raises `NotReloaded`.
         notifier: the way to the service manager.
+        slots: the places of all processes.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Supervisor:
         first: Generation,
         reload: Callable[[], Generation] = _never,
         notifier: Notifier | None = None,
+        slots: Slots | None = None,
     ) -> None:
-        self._crew = Crew(first)
+        self._crew = Crew(first, slots or Slots())
         self._reload = reload
         self._notifier = notifier or Notifier()
         self._signals: deque[int] = deque()
