@@ -25,6 +25,7 @@ class Scene:
         self.finished = 0
         self.stuck: dict[int, threading.Event] = {}
         self.broken: set[int] = set()
+        self.deadly: set[int] = set()
         self.arrived = threading.Condition()
         log = Log("test", to_stderr=False)
         log.error = lambda text, *_: self.lines.append(text)  # type: ignore[method-assign]
@@ -65,6 +66,8 @@ class Scene:
         self.reactor.epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
         if fd in self.broken:
             raise ZeroDivisionError("a fault of ours")
+        if fd in self.deadly:
+            raise SystemExit
 
     def until(self, true: Callable[[], bool]) -> bool:
         with self.arrived:
@@ -185,3 +188,18 @@ def test_many_hand_overs_lose_nothing(make: Callable[[int], Scene]) -> None:
         expected = sum(min(t % 4, 4) for t in range(1, turn + 1)) + wanted
         assert scene.until(lambda expected=expected: scene.finished >= expected)  # type: ignore[misc]
     assert len(scene.attended) == expected
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_thread_that_dies_is_replaced(make: Callable[[int], Scene], threads: int) -> None:
+    scene = make(threads)
+    deadly, other = scene.add(), scene.add()
+    scene.deadly.add(deadly)
+    scene.start()
+    for count in range(1, 5):
+        scene.ring(deadly)
+        assert scene.until(lambda count=count: scene.attended.count(deadly) == count)  # type: ignore[misc]
+    scene.ring(other)
+    assert scene.until(lambda: other in scene.attended)
+    assert any("has died; starting another" in line for line in scene.lines)

@@ -12,7 +12,8 @@ While nothing happens nobody looks: the leader wakes the main thread when someth
 Rules: a descriptor that is registered one-shot is attended by one thread, and `attend` puts it back into the
 epoll.  Any other may come again while it is attended.
 
-When things fail: an exception out of `attend` is logged, and the thread goes on.
+When things fail: an exception out of `attend` is logged, and the thread goes on.  A thread that dies all the
+same is replaced by the main thread.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Reactor:
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         self.epoll.register(self._bell, select.EPOLLIN)
-        self._crew = [threading.Thread(target=self._serve, daemon=True) for _ in range(threads)]
+        self._crew = [self._hire() for _ in range(threads)]
 
     @property
     def backlog(self) -> int:
@@ -95,6 +96,7 @@ class Reactor:
     def watch(self, seconds: float) -> None:
         """Look after the leader for this long; for one thread, the main one, which also calls `stop`."""
         end = time.monotonic() + seconds
+        self._replace_dead()
         while (left := end - time.monotonic()) > 0 and not self._stopping:
             self._look()
             if self._idle_looks >= _IDLE_LOOKS:
@@ -125,6 +127,17 @@ class Reactor:
             self._impatient_until = time.monotonic() + _SLOW_FOR
             self._seat.release()
 
+    def _replace_dead(self) -> None:
+        """Replace threads that ended although they should not: memory ran out, or a fault of ours."""
+        for place, thread in enumerate(self._crew):
+            if not (thread.is_alive() or self._stopping):
+                self._log.error(f"{thread.name} has died; starting another")
+                self._crew[place] = self._hire()
+                self._crew[place].start()
+
+    def _hire(self) -> threading.Thread:
+        return threading.Thread(target=self._serve, daemon=True)
+
     def _patience(self) -> float:
         return _IMPATIENCE if time.monotonic() < self._impatient_until else _PATIENCE
 
@@ -142,10 +155,14 @@ class Reactor:
         while True:
             self._seat.acquire()
             term = self._term = _Term()
-            self._lead(term)
-            if not term.over:
-                self._seat.release()  # we stop, and whoever sits down next will see that
-                return
+            try:
+                self._lead(term)
+            finally:  # whatever killed this thread, the next one shall lead
+                if not term.over:
+                    term.over = True
+                    self._seat.release()
+            if self._stopping:
+                return  # whoever sits down next will see that too
             if self._ready:  # fetched, and then replaced: the new leader may be waiting in the epoll
                 os.write(self._ring, b"\0")
 
