@@ -16,7 +16,7 @@ from tpop3d_py.auth.names import Attempt, NameSettings
 from tpop3d_py.auth.plugin import LoggedIn, Plugin, Tools, enable_setting, mail_group_setting, mailbox_setting
 from tpop3d_py.auth.registry import AuthSettings, NoDrivers, assemble_chain, own_account
 from tpop3d_py.auth.tokens import TokenSettings
-from tpop3d_py.contracts import Credentials, Decision, Verdict
+from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Peer, Verdict
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
 from tpop3d_py.maildrop.patterns import Pattern
@@ -120,6 +120,29 @@ def test_drivers_are_told_what_they_want_to_hear_and_what_one_raises_hurts_no_ot
     made.stop()
     heard = [driver.heard for driver in made.drivers if isinstance(driver, Recorder)]
     assert heard == [["start", "settle", "jan", "stop"]] * 2
+
+
+class Grants(Recorder):
+    def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
+        if credentials.secret != b"right":
+            return Decision(Verdict.REFUSED)
+        return Decision(Verdict.GRANTED, Identity("jan", self.name, 1, 1))
+
+
+def test_a_granted_login_is_told_when_it_has_been_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = Plugin("grants", Settings, lambda _settings, tools: Grants("grants", tools, False))
+    monkeypatch.setattr(installed, "drivers", lambda: (grants,))
+    made = assemble_chain(settings(grants=ON), LOG)
+    peer = Peer("192.0.2.1", 4000, "192.0.2.2", 110, "klient1.pl")
+    driver = made.drivers[0]
+    assert isinstance(driver, Grants)
+    for secret, verdict in ((b"wrong", Verdict.REFUSED), (b"right", Verdict.GRANTED)):
+        credentials = Credentials(Mechanism.PASSWORD, "Jan", secret, b"", peer)
+        assert made.decide(credentials).verdict is verdict
+    assert driver.heard == []
+    made.chores.do_one()
+    assert driver.heard == ["Jan"]
+    assert not made.chores
 
 
 def test_all_mail_is_the_servers_own_unless_it_is_root(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ from tpop3d_py.assemble.doors import Entrance, open_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
 from tpop3d_py.assemble.monitoring import Ears, Monitoring, Scene, open_ears
 from tpop3d_py.auth.plugin import DriverError
-from tpop3d_py.auth.cache import CacheSettings, LoginCache
 from tpop3d_py.auth.registry import Authentication, NoDrivers, assemble_chain
 from tpop3d_py.auth.tokens import TokenCheckError
 from tpop3d_py.config import Configuration
@@ -235,9 +234,10 @@ class _Plant:
         self._authentication.start()
         self._drop()
         self._authentication.settle()
-        decide = self._monitoring.in_authenticator(slot, self._authentication.chain.decide)
-        authenticator.serve(self._link, decide, self._server.auth_timeout, self._log)
-        self._authentication.stop()
+        authentication = self._authentication
+        decide = self._monitoring.in_authenticator(slot, authentication.decide)
+        authenticator.serve(self._link, decide, self._server.auth_timeout, self._log, authentication.chores)
+        authentication.stop()
 
     def _watch(self, slot: Slot) -> None:
         self._link.drain(self._seat)

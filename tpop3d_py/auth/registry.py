@@ -28,6 +28,7 @@ from tpop3d_py.auth.names import NameSettings
 from tpop3d_py.auth.plugin import Driver, HearsLogins, LoggedIn, Plugin, Settles, Starts, Stops, Tools
 from tpop3d_py.auth.scram import Salts
 from tpop3d_py.auth.tokens import TokenSettings, load_check
+from tpop3d_py.contracts import Credentials, Decision
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log, printable
 from tpop3d_py.maildrop.patterns import Pattern
@@ -77,6 +78,7 @@ class Authentication:
         groups: ids of the groups that sessions work with.
         mailboxes: each driver's own patterns for mailboxes, by its name.
         chores: what is to be done between logins.
+        hear: whether any driver wants to know of logins.
         log: for drivers that raise.
     """
 
@@ -86,7 +88,23 @@ class Authentication:
     groups: tuple[int, ...]
     mailboxes: Mapping[str, tuple[Pattern, ...]]
     chores: Chores
+    hear: bool
     log: Log
+
+    def decide(self, credentials: Credentials) -> Decision:
+        """Find out about a login; when it has been granted and answered, drivers may hear of it."""
+        decision = self.chain.decide(credentials)
+        if (identity := decision.identity) is not None and self.hear:
+            login = LoggedIn(
+                credentials.user,
+                identity.local_part or identity.user,
+                identity.domain or credentials.peer.domain,
+                credentials.peer.client_host,
+                credentials.peer.server_host,
+                identity.driver,
+            )
+            self.chores.add(partial(self.logged_in, login))
+        return decision
 
     def start(self) -> None:
         """Give every driver what only root may have; for an authentication process that is still root."""
@@ -155,6 +173,7 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         tuple(group_id(name) for name in groups if name),
         {plugin.name: getattr(group, "mailbox", ()) for plugin, group in enabled},
         tools.chores,
+        any(isinstance(driver, HearsLogins) for driver in drivers),
         log,
     )
 
