@@ -17,6 +17,7 @@ from functools import partial
 from tpop3d_py.assemble.doors import Entrance, open_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
 from tpop3d_py.assemble.monitoring import Ears, Monitoring, Scene, open_ears
+from tpop3d_py.auth.cache import CacheSettings, LoginCache
 from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import Authentication, NoDrivers, assemble_chain
 from tpop3d_py.auth.tokens import TokenCheckError
@@ -162,6 +163,7 @@ class _Plant:
         self._mail_root = conf.get(DirectorySettings).mail_root
         # The monitor asks the authentication processes too, as if it were one more worker.
         self._seat = server.worker_count
+        self._cache = conf.get(CacheSettings)
         self._link = AuthLink(server.worker_count + 1)
         self._opener = Opener(conf.get(MaildropSettings), log, own=opened.authentication.mailboxes)
         trace = Dialogue(log) if options.verbose else None
@@ -214,8 +216,9 @@ class _Plant:
         self._opener.set_aside(self._mail_root)
         self._entrance.start_resolver()
         link = self._link
+        memory = LoginCache(self._cache) if self._cache.enable else None
         gate: Gate[Connection] = Gate(
-            link.requests_out, link.answers_in[number], number, self._server.auth_timeout, self._log
+            link.requests_out, link.answers_in[number], number, self._server.auth_timeout, self._log, memory
         )
         Worker(slot, gate, self._watched(slot)).run()
 
