@@ -55,8 +55,9 @@ class ServerSettings:
     threads: int = setting(
         "session-threads",
         integer(1, 64),
-        default=2,
-        summary="Threads in each worker process; a slow disk stops one of them, not the others.",
+        default=8,
+        summary="Threads in each worker process. One of them works and the others are spare: when a slow disk "
+        "stops it for more than 20 milliseconds, the next one goes on with the others' sessions.",
     )
     auth_processes: int = setting(
         "auth-processes",
