@@ -146,14 +146,21 @@ def test_a_login_is_checked_even_while_earlier_replies_wait_for_the_client() -> 
 
 
 @pytest.mark.parametrize("piece", [b"x" * 4096, b"USER x\r\n" * 500, b"AUTH PLAIN =\r\n" * 290])
-def test_nobody_may_talk_without_end_before_a_login(piece: bytes) -> None:
+def test_nobody_may_talk_without_end_before_a_login(piece: bytes, clock: list[float]) -> None:
     transport = FakeTransport([piece] * 1000)
     conn = connect(transport, command_errors=10**9)
-    assert run(conn) is Next.CLOSE
+    began = clock[0]
+    while (waits := run(conn)) is not Next.CLOSE:
+        if waits is Next.DELAY:
+            clock[0] = conn.resume_at
     assert conn.received <= 65_536 + len(piece)
+    assert clock[0] - began > 2, "and what it sends is read slowly"
 
 
-def test_the_longest_logins_are_short_enough() -> None:
+def test_the_longest_logins_are_short_enough(clock: list[float]) -> None:
     transport = FakeTransport([b"AUTH PLAIN\r\n", b"x" * 8000 + b"\r\n"] * 6 + [b"NOOP\r\n"])
     conn = connect(transport)
-    assert run(conn) is Next.SOCKET
+    while (waits := run(conn)) is Next.DELAY:
+        clock[0] = conn.resume_at
+    assert waits is Next.SOCKET
+    assert not transport.pieces

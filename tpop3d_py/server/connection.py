@@ -36,9 +36,12 @@ from tpop3d_py.server.waits import Next
 
 __all__ = ["CROWDED", "Connection", "Next"]
 
-#: Octets a client may send before its login; three attempts with the longest SASL responses are less.  One
-#: that sends more sends a line without an end, or wants us to work.
-_BEFORE_LOGIN = 65_536
+#: Octets a client may send before its login, and how many of them at full speed: three attempts with the
+#: longest SASL responses are less than the one, most logins less than the other.  Whoever sends more sends a
+#: line without an end, or wants us to work.
+_BEFORE_LOGIN, _TALKATIVE = 65_536, 16_384
+#: Seconds between two looks at what such a client sends, each time some 4 KiB.
+_SLOWED = 0.2
 #: Why a connection ended that was closed to make room for others.
 CROWDED = "closed to make room"
 _FAULT = b"-ERR [SYS/TEMP] Something bad happened, and I just can't go on. Sorry.\r\n"
@@ -215,14 +218,27 @@ class Connection:
         if not data:
             return Next.CLOSE
         self.received += len(data)
-        if self.received > _BEFORE_LOGIN and not self.session.logged_in:
-            self._ending = "too many octets before a login"
-            return Next.CLOSE
+        if self.received > _TALKATIVE and not self.session.logged_in:
+            return self._receive_slowly(data)
         line = self._lines.whole(data)
         if line is None:
             self._lines.feed(data)
             return self._obey() or self._idle()
         return self._answer(line) or self._flush() or self._idle()
+
+    def _receive_slowly(self, data: bytes) -> Next:
+        """Take octets of a client that has sent very many before a login, and the next ones a little later.
+
+        So a line without an end costs next to nothing; closing it at once would only bring the next one.
+        """
+        if self.received > _BEFORE_LOGIN:
+            self._ending = "too many octets before a login"
+            return Next.CLOSE
+        self._lines.feed(data)
+        waits = self._obey() or Next.DELAY
+        if waits is Next.DELAY and self._held is None:
+            self.resume_at = time.monotonic() + _SLOWED
+        return waits
 
     def _idle(self) -> Next:
         """Wait for more input; what TLS has decrypted already no epoll will ever announce."""
