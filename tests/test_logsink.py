@@ -100,6 +100,7 @@ def test_only_what_root_made_itself_is_given_away(tmp_path: Path, monkeypatch: p
     path = tmp_path / "pop.log"
     sink = File(str(path), "", owner=1234)
     assert given == [1234]
+    assert path.stat().st_mode & 0o777 == 0o660  # whatever the umask; root's group has to open it again
     sink.reopen()
     assert given == [1234]
     path.unlink()

@@ -177,6 +177,8 @@ def _open_file(path: str, owner: int | None) -> int:
         # Only what was made here is given away: whoever may write in the folder could have put another
         # file, or a link to one, in this place, and it is root who runs this.
         if owner is not None and os.geteuid() == 0:
+            # For root's group as well: a root with few capabilities (systemd) has to open it again.
+            os.fchmod(fd, 0o660)
             os.fchown(fd, owner, -1)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
