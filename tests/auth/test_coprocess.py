@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.auth.kit import PATIENT, wait_for
 from tests.maildrop.kit import Recorder
 from tpop3d_py.auth.coprocess import Coprocess, HelperLost, Job, Unanswered
 
@@ -24,18 +24,9 @@ def say(*words):
     os.write(1, b"".join(str(word).encode() + b"\0" for word in words) + b"\0")
 """
 LOOP = "while asked(): say('pid', os.getpid())\n"
-#: Long enough for a busy machine; spent only by programs that do not answer.
-PATIENT = 20.0
 HASTY = 0.3
 
 Start = Callable[..., Coprocess]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

@@ -72,7 +72,7 @@ def test_a_driver_of_another_package() -> None:
         ([EntryPoint("x", "nosuch_module:x", "g")], "authentication driver x .*ModuleNotFoundError"),
         ([entry("nosuch")], "AttributeError"),
         ([entry("make")], "is no Plugin"),
-        ([entry("other", "paper")], "must have one name"),
+        ([entry("papers", "paper")], "must have one name"),
         ([entry("mysql")], "there is another driver of this name"),
         ([entry("paper"), entry("paper")], "there is another driver of this name"),
         ([entry("greedy")], "directives must begin with auth-greedy-: append-domain"),

@@ -42,6 +42,11 @@ def write(tmp_path: Path, text: str) -> str:
     return str(file)
 
 
+def test_a_directive_about_perl_names_what_came_after(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"auth-perl-pass: .*auth-other.*auth-python"):
+        load(write(tmp_path, "auth-perl-pass: check\n"), [Sea])
+
+
 def test_defaults_and_values(tmp_path: Path) -> None:
     sea = load(
         write(tmp_path, "sea-depth: 9\nsea-fish: cod  eel\nsea-salt: no\nsea-tide: 0.25\n"), [Sea]

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tpop3d_py.auth.drivers import directory, mysql, other
+from tpop3d_py.auth.drivers import directory, flatfile, gdbm, mysql, other, python
 from tpop3d_py.auth.plugin import DriverError, Plugin
 from tpop3d_py.settings import Kind, declarations, setting
 
@@ -25,6 +25,9 @@ BUILT_IN: tuple[Plugin[Any], ...] = (
     mysql.PLUGIN,
     directory.PLUGIN,
     other.PLUGIN,
+    python.PLUGIN,
+    flatfile.PLUGIN,
+    gdbm.PLUGIN,
 )
 _NAME = re.compile(r"[a-z][a-z0-9]*")
 

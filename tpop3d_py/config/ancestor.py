@@ -14,10 +14,19 @@ _NOT_YET = frozenset(
         "whoson-enable",
     }
 )
-_DRIVERS = ("auth-flatfile-", "auth-gdbm-", "auth-ldap-", "auth-mysql-", "auth-passwd-")
-_MORE_DRIVERS = ("auth-perl-", "auth-pgsql-")
+_DRIVERS = ("auth-ldap-", "auth-mysql-", "auth-passwd-", "auth-pgsql-")
 
 
-def is_known(name: str) -> bool:
-    """Tell whether a directive belongs to the ancestor."""
-    return name in _NOT_YET or name.startswith(_DRIVERS + _MORE_DRIVERS)
+_PERL = (
+    "this server runs no Perl inside; run it as a program by auth-other, or write the subroutines as methods "
+    "of a class for auth-python (docs/drivers.md)"
+)
+
+
+def explain(name: str) -> str:
+    """Say why a directive of the ancestor is not obeyed; empty if it is none of the ancestor's."""
+    if name.startswith("auth-perl-"):
+        return _PERL
+    if name in _NOT_YET or name.startswith(_DRIVERS):
+        return "this directive of tpop3d is not supported by this version"
+    return ""

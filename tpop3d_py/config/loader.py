@@ -108,8 +108,8 @@ def _parse(kept: dict[str, Entry], known: dict[str, Declaration], problems: list
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    if ancestor.is_known(name):
-        return f"{name}: this directive of tpop3d is not supported by this version"
+    if explanation := ancestor.explain(name):
+        return f"{name}: {explanation}"
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"unknown directive {name!r}" + (f"; did you mean {near[0]}?" if near else "")
 
