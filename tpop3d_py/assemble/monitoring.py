@@ -194,7 +194,7 @@ class Monitoring:
             "version": __version__,
             "started": self._scene.started,
             "readings": self._scene.generation,
-            "connections": board.connections(),
-            "sessions": board.sessions(),
+            "connection_count": board.connections(),
+            "session_count": board.sessions(),
             "max_sessions": self._scene.limits.sessions,
         }

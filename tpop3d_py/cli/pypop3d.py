@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from tpop3d_py import __version__, assemble
+from tpop3d_py.cli import control
 from tpop3d_py.config import ConfigError, load
 from tpop3d_py.config.documents import sample_file
 
@@ -19,6 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pypop3d",
         description="POP3 daemon for virtual domains; reads the tpop3d configuration language.",
+        epilog="pypop3d status, pypop3d kick and pypop3d forget talk to a running daemon: see their --help.",
     )
     parser.add_argument(
         "-f", dest="file", metavar="FILE", default=DEFAULT_FILE, help=f"configuration ({DEFAULT_FILE})"
@@ -46,7 +48,10 @@ def _fill_standard_descriptors() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit code 0 after a signal or a good check, 1 for trouble, 2 for a bad option."""
     _fill_standard_descriptors()
-    options = make_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in control.COMMANDS:
+        return control.main(words)
+    options = make_parser().parse_args(words)
     try:
         groups = assemble.daemon_groups()
         if options.sample:
@@ -61,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             drivers = ", ".join(findings.drivers)
             print(f"pypop3d: {options.file}: no mistakes found; users are looked for in: {drivers}")
             return 0
-        words = assemble.Options(options.foreground, options.verbose, options.pid_file)
-        return assemble.serve(conf, words, lambda: load(path, groups))
+        asked = assemble.Options(options.foreground, options.verbose, options.pid_file)
+        return assemble.serve(conf, asked, lambda: load(path, groups))
     except (ConfigError, assemble.StartError) as error:
         for line in str(error).splitlines():
             print(f"pypop3d: {line}", file=sys.stderr)

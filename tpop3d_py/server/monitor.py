@@ -113,7 +113,7 @@ class Controller:
                     continue
                 rows = [row_of(row) for row in message["rows"]]
                 marks = {"slot": slot.number, "draining": census.draining(one)}
-                yield {"sessions": [{**row._asdict(), **marks} for row in rows]}
+                yield {"rows": [{**row._asdict(), **marks} for row in rows]}
         yield {"last": True, "silent": silent, "processes": self._processes(), **self._plan.totals()}
 
     def _processes(self) -> list[Message]:
