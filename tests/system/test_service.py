@@ -152,6 +152,7 @@ def test_mistakes_at_start_are_in_the_journal(machine: Machine) -> None:
 def test_several_daemons_have_a_unit_each(service: Machine, port: int) -> None:
     other = free_port()
     text = (service.root.path / CONFIG).read_text().replace(f":{port}(", f":{other}(")
+    text = text.replace("/run/tpop3d/", "/run/tpop3d-klient1.pl/")
     (service.root.path / "etc/tpop3d/klient1.pl").write_text(text)
     service.run("systemctl start pypop3d@klient1.pl")
     try:
@@ -182,8 +183,34 @@ def test_with_the_socket_unit_no_client_is_refused_during_a_restart(machine: Mac
         machine.run("systemctl stop pypop3d.socket pypop3d")
 
 
-def test_log_rotation_reaches_the_daemon(service: Machine, port: int) -> None:
-    rules = (service.root.path / "etc/logrotate.d/tpop3d-py").read_text()
-    script = rules.split("postrotate\n")[1].split("endscript")[0]
-    assert service.run(script) == ""
+def test_a_log_file_is_rotated_and_written_by_all_processes(machine: Machine, port: int) -> None:
+    config = machine.root.path / CONFIG
+    before = config.read_text()
+    config.write_text(f"{before}log-file: /var/log/tpop3d/pypop3d.log\n")
+    log = machine.root.path / "var/log/tpop3d/pypop3d.log"
+    machine.run("systemctl start pypop3d")
+    try:
+        machine.run("systemctl reload pypop3d")  # the master opens the file that it has given away
+        wait_for(lambda: "restarting on signal 1" in log.read_text(), "the reload")
+        log.rename(log.with_suffix(".old"))
+        script = (machine.root.path / "etc/logrotate.d/tpop3d-py").read_text()
+        assert machine.run(script.split("postrotate\n")[1].split("endscript")[0]) == ""
+        wait_for(log.exists, "the new file")
+        wait_for(lambda: _told(port, log), "a worker to write to it")
+        machine.run("systemctl stop pypop3d")
+        assert "terminating on signal 15" in log.read_text()
+        assert "Permission denied" not in machine.journal("pypop3d")
+    finally:
+        machine.run("systemctl stop pypop3d")
+        config.write_text(before)
+
+
+def _told(port: int, log: Path) -> bool:
     logged_in(port).close()
+    return "began session for `luser@klient1.pl'" in log.read_text()
+
+
+def test_the_daemon_tells_what_it_is_doing(service: Machine, port: int) -> None:
+    client = logged_in(port)
+    assert "luser@klient1.pl" in service.run("pypop3d status")
+    client.close()

@@ -61,7 +61,9 @@ class Machine:
     def run(self, command: str) -> str:
         """Run a shell command that must succeed; return its output."""
         done = self.attempt(command)
-        assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+        if done.returncode:
+            told = self.attempt("journalctl --no-pager -o cat -n 20").stdout
+            raise AssertionError(f"{command}:\n{done.stdout}{done.stderr}--- journal\n{told}")
         return done.stdout.strip()
 
     def journal(self, unit: str) -> str:
