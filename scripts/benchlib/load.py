@@ -1,6 +1,6 @@
-"""The load: builds popload.c, runs it, reads its line of figures.
+"""The load: builds popload.c and tlsload.c, runs them, reads their line of figures.
 
-When things fail: `LoadError` says what popload or the compiler said.
+When things fail: `LoadError` says what the program or the compiler said.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
-_SOURCE = Path(__file__).parents[1] / "popload.c"
+_SOURCES = Path(__file__).parents[1]
+#: Kinds of session that are a TLS handshake and little else.
+TLS_MODES = ("handshake", "resumed")
 #: Seconds beyond the load itself after which popload is given up.
 _PATIENCE = 60
 
@@ -32,7 +34,8 @@ class Figures:
         rate: sessions per second.
         p50: median duration of a session, in milliseconds.
         p99: duration that 99 of 100 sessions stayed under, in milliseconds.
-        client_cpu: processor seconds of popload itself.
+        client_cpu: processor seconds of the load itself.
+        resumed: sessions whose TLS handshake was a resumption.
     """
 
     sessions: int
@@ -41,25 +44,32 @@ class Figures:
     p50: float
     p99: float
     client_cpu: float
+    resumed: int = 0
+
+
+def _build(folder: Path, name: str, *libraries: str) -> Path:
+    compiler = which("cc") or which("gcc")
+    if compiler is None:
+        raise LoadError("there is no C compiler (apt-get install gcc libc6-dev)")
+    command = [compiler, "-O2", "-o", str(folder / name), str(_SOURCES / f"{name}.c"), *libraries]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LoadError(f"{name}.c does not compile:\n{done.stderr}")
+    return folder / name
 
 
 class Popload:
-    """The load generator, built."""
+    """The load generators, built."""
 
-    def __init__(self, folder: Path) -> None:
-        """Build it.
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+        """Build them.
 
         Args:
-            folder: where the program goes.
+            folder: where the programs go.
+            tls: also the one for TLS handshakes, which needs the headers of OpenSSL (libssl-dev).
         """
-        compiler = which("cc") or which("gcc")
-        if compiler is None:
-            raise LoadError("there is no C compiler (apt-get install gcc libc6-dev)")
-        self._program = folder / "popload"
-        command = [compiler, "-O2", "-o", str(self._program), str(_SOURCE)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise LoadError(f"popload.c does not compile:\n{done.stderr}")
+        self._program = _build(folder, "popload")
+        self._tls = _build(folder, "tlsload", "-lssl", "-lcrypto", "-lpthread") if tls else None
 
     def run(self, port: int, names: str, mode: str, seconds: float, *, users: int, clients: int) -> Figures:
         """Put load on a server.
@@ -67,12 +77,15 @@ class Popload:
         Args:
             port: of 127.0.0.1.
             names: login name with %d for the user's number.
-            mode: poll, uidl or fetch.
+            mode: poll, uidl, fetch, or one of `TLS_MODES`.
             seconds: how long sessions are begun.
             users: how many there are.
             clients: sessions at a time.
         """
-        command = self._command(port, names, mode, seconds, users, clients)
+        if mode in TLS_MODES:
+            command = self._handshakes(port, mode, seconds, clients)
+        else:
+            command = self._command(port, names, mode, seconds, users, clients)
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=seconds + _PATIENCE
         )
@@ -88,6 +101,7 @@ class Popload:
             float(values["p50"]),
             float(values["p99"]),
             float(values["clientcpu"]),
+            int(values.get("resumed", 0)),
         )
 
     @contextmanager
@@ -103,6 +117,10 @@ class Popload:
                 yield
             finally:
                 holder.kill()
+
+    def _handshakes(self, port: int, mode: str, seconds: float, clients: int) -> list[str]:
+        words = [str(self._tls), "-p", str(port), "-s", f"{seconds:g}", "-c", str(clients)]
+        return [*words, "-r"] if mode == "resumed" else words
 
     def _command(
         self, port: int, names: str, mode: str, seconds: float, users: int, clients: int

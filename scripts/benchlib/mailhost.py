@@ -58,6 +58,7 @@ class Mailhost:
         boxes: how many there are.
         vmail_conf: path of the directory's configuration.
         mariadb: the database server; None: the directory is in SQLite.
+        certificate: of all servers, with its key (ECDSA, P-256).
     """
 
     base: Path
@@ -65,6 +66,7 @@ class Mailhost:
     boxes: int
     vmail_conf: Path
     mariadb: Mariadb | None
+    certificate: Path
 
     @property
     def mail(self) -> Path:
@@ -94,7 +96,8 @@ def mailhost(base: Path, shape: Shape) -> Iterator[Mailhost]:
     mariadb = Mariadb(base / "mariadb") if os.geteuid() == 0 else None
     try:
         url = _mysql_url(mariadb) if mariadb else URL.create("sqlite", database=str(base / "vmail.db"))
-        host = Mailhost(base, owner, shape.boxes, base / "vmail.conf", mariadb)
+        certificate = _certificate(base / "bench.pem")
+        host = Mailhost(base, owner, shape.boxes, base / "vmail.conf", mariadb, certificate)
         _write_configuration(host, url)
         _make_accounts(host, url)
         yield host
@@ -109,6 +112,20 @@ def _owner() -> pwd.struct_passwd:
         return pwd.getpwuid(os.geteuid())
     names = {entry.pw_name for entry in pwd.getpwall()}
     return pwd.getpwnam("vmail" if "vmail" in names else "nobody")
+
+
+def _certificate(path: Path) -> Path:
+    """Make a certificate and its key, of the kind that public authorities issue most."""
+    words = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench.test"
+    )
+    command = [*words.split(), "-keyout", str(path), "-out", str(path.with_suffix(".crt"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"openssl made no certificate:\n{done.stderr}")
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    path.chmod(0o600)
+    return path
 
 
 def _write_mail(root: Path, shape: Shape) -> None:

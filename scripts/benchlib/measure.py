@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from benchlib import meter
-from benchlib.load import Figures, Popload
+from benchlib.load import TLS_MODES, Figures, Popload
 from benchlib.mailhost import Mailhost, login_names
 from benchlib.meter import Spent
 from benchlib.servers import Server
@@ -49,6 +49,7 @@ class Sample:
         authenticators: pypop3d's processes that check passwords, as a part of `cpu`; 0 for others.
         others: processors kept busy by anything else on the machine, the load itself excluded.
         errors: sessions that failed.
+        resumed: part of the sessions whose TLS handshake was a resumption.
     """
 
     rate: float
@@ -61,6 +62,24 @@ class Sample:
     authenticators: float
     others: float
     errors: int
+    resumed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What many idle sessions cost.
+
+    Args:
+        sessions: how many were held, logged in.
+        octets: memory of each.
+        alone: milliseconds of a poll session before, with nobody else there: median and 99 of 100.
+        among: the same while they were held.
+    """
+
+    sessions: int
+    octets: float
+    alone: tuple[float, float]
+    among: tuple[float, float]
 
 
 class Bench:
@@ -96,20 +115,30 @@ class Bench:
             authenticators=used["authenticators"].total * each,
             others=max(0.0, used["machine"].total - ours) / took,
             errors=figures.errors,
+            resumed=figures.resumed / figures.sessions,
         )
 
-    def idle_memory(self, server: Server, form: str = "md5") -> float:
-        """Return the memory in octets of one session that is logged in and idle."""
+    def crowd(self, server: Server, seconds: float, form: str = "md5") -> Crowd:
+        """Hold idle sessions; return what each costs and whether a newcomer notices them."""
+        alone = self._newcomer(server, seconds, form)
         before = meter.pss(server.pids())
         with self._load.holding(
             server.port, login_names(form), users=self._host.boxes, sessions=server.holds
         ):
             time.sleep(_SETTLE)
-            return (meter.pss(server.pids()) - before) / server.holds
+            octets = (meter.pss(server.pids()) - before) / server.holds
+            return Crowd(server.holds, octets, alone, self._newcomer(server, seconds, form))
+
+    def _newcomer(self, server: Server, seconds: float, form: str) -> tuple[float, float]:
+        """Measure sessions that come one after the other."""
+        figures = self._load.run(
+            server.port, login_names(form), "poll", seconds, users=self._host.boxes, clients=1
+        )
+        return figures.p50, figures.p99
 
     def _run(self, server: Server, case: Case, seconds: float) -> Figures:
         return self._load.run(
-            server.port,
+            server.tls_port if case.mode in TLS_MODES else server.port,
             login_names(case.form),
             case.mode,
             seconds,

@@ -2,7 +2,7 @@
 
 Dovecot is set up for speed, not as Debian ships it: login processes serve one
 connection after the other (``service_count = 0``) and so do mail processes, 16
-of which stand ready; no TLS, no index of new mail by a second look at ``cur``
+of which stand ready; no index of new mail by a second look at ``cur``
 (``maildir_very_dirty_syncs``), no flag updates.  Its cache of logins is on in
 one instance and off in another.  It works on its own copy of the maildirs,
 because it writes index files.
@@ -39,12 +39,14 @@ class Server:
     Args:
         name: for the report.
         port: of 127.0.0.1.
+        tls_port: the same, with TLS from the first octet.
         child: its first process.
         holds: how many idle sessions to hold on it when memory is measured.
     """
 
     name: str
     port: int
+    tls_port: int
     child: Child
     holds: int
 
@@ -73,10 +75,11 @@ def pypop3d(host: Mailhost, name: str, tree: Path, holds: int, directives: Seque
         holds: idle sessions it must allow.
         directives: more lines for its configuration.
     """
-    port = free_port()
+    port, tls_port = free_port(), free_port()
     configuration = host.base / f"{name}.conf"
+    tls = f"127.0.0.1:{tls_port}(md5.bench.test);tls=immediate,{host.certificate}"
     lines = [
-        f"listen-address: 127.0.0.1:{port}(md5.bench.test)",
+        f"listen-address: 127.0.0.1:{port}(md5.bench.test) {tls}",
         f"run-as: {host.owner.pw_name}",
         f"max-children: {holds + 1000}",
         "timeout-seconds: 3600",
@@ -88,7 +91,7 @@ def pypop3d(host: Mailhost, name: str, tree: Path, holds: int, directives: Seque
     # -P: the folder this benchmark is run from must not stand before the tree.
     command = ["env", f"PYTHONPATH={tree}", sys.executable, "-P", "-m", "tpop3d_py.cli.pypop3d"]
     child = Child([*command, "-d", "-f", str(configuration)], host.base / f"{name}.log")
-    return _answering(Server(name, port, child, holds))
+    return _answering(Server(name, port, tls_port, child, holds))
 
 
 def dovecot_missing(host: Mailhost) -> str:
@@ -118,16 +121,16 @@ def dovecot(host: Mailhost, name: str, mail: Path, holds: int, *, cache: bool) -
         holds: idle sessions it must allow, a process each.
         cache: remember logins for an hour.
     """
-    port = free_port()
+    port, tls_port = free_port(), free_port()
     folder = host.base / name
     folder.mkdir()
     (folder / "sql.conf").write_text(_dovecot_sql(host, mail))
     (folder / "sql.conf").chmod(0o600)
     configuration = folder / "dovecot.conf"
-    configuration.write_text(_dovecot_configuration(host, folder, port, holds, cache))
+    configuration.write_text(_dovecot_configuration(host, folder, (port, tls_port), holds, cache))
     child = Child(["dovecot", "-F", "-c", str(configuration)], folder / "out")
     child.logs.append(folder / "log")
-    return _answering(Server(name, port, child, holds))
+    return _answering(Server(name, port, tls_port, child, holds))
 
 
 def _dovecot_sql(host: Mailhost, mail: Path) -> str:
@@ -146,14 +149,18 @@ password_query = SELECT CONCAT(p.local_part, '@', p.domain_name) AS user, p.pass
 """  # noqa: S608
 
 
-def _dovecot_configuration(host: Mailhost, folder: Path, port: int, holds: int, cache: bool) -> str:
+def _dovecot_configuration(
+    host: Mailhost, folder: Path, ports: tuple[int, int], holds: int, cache: bool
+) -> str:
     return f"""
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
 protocols = pop3
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <{host.certificate}
+ssl_key = <{host.certificate}
 disable_plaintext_auth = no
 auth_mechanisms = plain
 auth_cache_size = {"10 M" if cache else "0"}
@@ -170,10 +177,10 @@ userdb {{
 }}
 service pop3-login {{
   inet_listener pop3 {{
-    port = {port}
+    port = {ports[0]}
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {ports[1]}
   }}
   service_count = 0
   process_min_avail = 2
