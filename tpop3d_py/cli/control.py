@@ -205,6 +205,6 @@ def _summary(end: Message) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(end["started"]))
     return (
         f"{end['session_count']} sessions of at most {end['max_sessions']}, "
-        f"{end['connection_count']} connections; processes: {processes}; pypop3d {end['version']} since {since}, "
-        f"settings read {end['readings']} times"
+        f"{end['connection_count']} connections; processes: {processes}; "
+        f"pypop3d {end['version']} since {since}, settings read {end['readings']} times"
     )
