@@ -14,6 +14,8 @@ from tpop3d_py.log import Log
 
 ROW = LoginRow("/m/klient1.pl", "luser/", "{x}hash", "vmail")
 
+Guarded = Breaker[LoginRow | None]
+
 
 class Clock:
     """A clock that the test moves."""
@@ -72,11 +74,11 @@ def log() -> Lines:
 
 
 @pytest.fixture
-def breaker(database: Database, log: Lines, clock: Clock) -> Breaker:
+def breaker(database: Database, log: Lines, clock: Clock) -> Guarded:
     return Breaker(database, "directory", log)
 
 
-def is_down(breaker: Breaker) -> bool:
+def is_down(breaker: Guarded) -> bool:
     try:
         assert breaker.find("luser", "klient1.pl") == ROW
     except DirectoryDown:
@@ -84,14 +86,14 @@ def is_down(breaker: Breaker) -> bool:
     return False
 
 
-def test_a_healthy_database_is_asked_every_time(breaker: Breaker, database: Database, log: Lines) -> None:
+def test_a_healthy_database_is_asked_every_time(breaker: Guarded, database: Database, log: Lines) -> None:
     assert [is_down(breaker) for _ in range(3)] == [False] * 3
     database.does = lambda: None
     assert breaker.find("nobody", "klient1.pl") is None
     assert (database.asked, log.lines) == (4, [])
 
 
-def test_a_dead_database_is_asked_once_a_second(breaker: Breaker, database: Database, clock: Clock) -> None:
+def test_a_dead_database_is_asked_once_a_second(breaker: Guarded, database: Database, clock: Clock) -> None:
     database.fail(DirectoryDown("refused"))
     asked = []
     for _ in range(40):  # ten seconds, four logins each
@@ -103,7 +105,7 @@ def test_a_dead_database_is_asked_once_a_second(breaker: Breaker, database: Data
 
 
 def test_service_is_back_within_the_pause(
-    breaker: Breaker, database: Database, clock: Clock, log: Lines
+    breaker: Guarded, database: Database, clock: Clock, log: Lines
 ) -> None:
     database.fail(DirectoryDown("refused"))
     for _ in range(600):  # however long it was away
@@ -119,7 +121,7 @@ def test_service_is_back_within_the_pause(
     assert "answers again, after 60" in log.lines[1]
 
 
-def test_while_one_asks_the_others_answer_at_once(breaker: Breaker, database: Database, clock: Clock) -> None:
+def test_while_one_asks_the_others_answer_at_once(breaker: Guarded, database: Database, clock: Clock) -> None:
     database.fail(DirectoryDown("refused"))
     assert is_down(breaker)
     clock.seconds += PAUSE
@@ -136,7 +138,7 @@ def test_while_one_asks_the_others_answer_at_once(breaker: Breaker, database: Da
 
 @pytest.mark.parametrize("error", [DirectoryUnavailable("this query"), DirectoryInconsistent("two boxes")])
 def test_what_is_about_one_name_keeps_nobody_else_out(
-    breaker: Breaker, database: Database, error: Exception
+    breaker: Guarded, database: Database, error: Exception
 ) -> None:
     database.fail(error)
     with pytest.raises(type(error)):
@@ -146,7 +148,7 @@ def test_what_is_about_one_name_keeps_nobody_else_out(
 
 
 def test_a_driver_that_raises_leaves_no_query_behind(
-    breaker: Breaker, database: Database, clock: Clock
+    breaker: Guarded, database: Database, clock: Clock
 ) -> None:
     database.fail(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
@@ -157,7 +159,7 @@ def test_a_driver_that_raises_leaves_no_query_behind(
 
 
 def test_a_query_that_was_killed_with_its_process_counts(
-    breaker: Breaker, database: Database, clock: Clock, log: Lines
+    breaker: Guarded, database: Database, clock: Clock, log: Lines
 ) -> None:
     """The process is killed in its query, so it cannot say that it failed; its successor finds out."""
     database.does = lambda: os._exit(7)
@@ -174,7 +176,7 @@ def test_a_query_that_was_killed_with_its_process_counts(
 
 
 def test_a_probe_that_was_killed_with_its_process_is_repeated(
-    breaker: Breaker, database: Database, clock: Clock
+    breaker: Guarded, database: Database, clock: Clock
 ) -> None:
     database.fail(DirectoryDown("refused"))
     assert is_down(breaker)

@@ -7,7 +7,9 @@ import pytest
 from tpop3d_py.auth.accounts import Account, Accounts, Owner
 from tpop3d_py.auth.chain import Chain
 from tpop3d_py.auth.drivers.virtualemail import VirtualEmail
-from tpop3d_py.auth.names import NameSettings
+from tpop3d_py.auth.exchange import Exchanges
+from tpop3d_py.auth.names import Attempt, NameSettings
+from tpop3d_py.auth.scram import Salts
 from tpop3d_py.auth.tokens import TokenCheckError, TokenSettings, load_check
 from tpop3d_py.contracts import Credentials, Mechanism, Peer, TokenCheck, Verdict
 from tpop3d_py.directory.lookup import LoginRow
@@ -34,13 +36,14 @@ class NoCheck:
 
 
 class Rows:
-    def find(self, local_part: str, domain: str) -> LoginRow | None:
-        known = (local_part, domain) == ("jan", "klient1.pl")
+    def of(self, attempt: Attempt, credentials: Credentials) -> LoginRow | None:
+        known = (attempt.local_part, attempt.domain) == ("jan", "klient1.pl")
         return LoginRow("/srv/klient1.pl", "jan/", "", "daemon") if known else None
 
 
 def decide(token: bytes, user: str = "jan@klient1.pl", tokens: TokenCheck | None = None) -> Verdict:
-    driver = VirtualEmail("fake", Rows(), Owner(Accounts(), Account(5000, 5000, "/")))
+    owner = Owner(Accounts(), Account(5000, 5000, "/"))
+    driver = VirtualEmail("fake", Rows(), owner, Exchanges(Salts(b"")))
     chain = Chain([driver], NameSettings(), Log("test", to_stderr=False), tokens=tokens)
     return chain.decide(Credentials(Mechanism.BEARER, user, token, b"", PEER)).verdict
 

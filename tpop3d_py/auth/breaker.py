@@ -22,11 +22,20 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from typing import Any, Generic, Protocol, TypeVar
 
-from tpop3d_py.auth.drivers.virtualemail import Lookup
 from tpop3d_py.directory.errors import DirectoryDown
-from tpop3d_py.directory.lookup import LoginRow
 from tpop3d_py.log import Log
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Lookup(Protocol[R_co]):
+    """What asks the database."""
+
+    def find(self, *question: Any, **named: Any) -> R_co:
+        """Return the row that is asked for."""
+
 
 #: Seconds between a failure and the next question.
 PAUSE = 1.0
@@ -43,7 +52,7 @@ _RESUMES, _PROBED, _SINCE, _QUERIES = 0, 1, 2, 3
 _PROCESSES = 253
 
 
-class Breaker:
+class Breaker(Generic[R_co]):
     """A lookup in front of another.
 
     Args:
@@ -52,7 +61,7 @@ class Breaker:
         log: told once when the database goes, and once when it is back.
     """
 
-    def __init__(self, lookup: Lookup, name: str, log: Log) -> None:
+    def __init__(self, lookup: Lookup[R_co], name: str, log: Log) -> None:
         self._lookup = lookup
         self._name = name
         self._log = log
@@ -60,8 +69,8 @@ class Breaker:
         self._cells = memoryview(self._map).cast("q")
         self._pid = self._row = 0
 
-    def find(self, local_part: str, domain: str) -> LoginRow | None:
-        """Return the row of a box; None if there is none.
+    def find(self, *question: Any) -> R_co:
+        """Return what the lookup finds.
 
         Raises:
             DirectoryError: whatever the lookup raises.
@@ -74,7 +83,7 @@ class Breaker:
             self._await_turn(now)
         cells[row] = now
         try:
-            found = self._lookup.find(local_part, domain)
+            found = self._lookup.find(*question)
         except DirectoryDown as error:
             self._trip(str(error))
             raise

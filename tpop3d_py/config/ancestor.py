@@ -14,7 +14,7 @@ _NOT_YET = frozenset(
         "whoson-enable",
     }
 )
-_DRIVERS = ("auth-ldap-", "auth-mysql-", "auth-passwd-", "auth-pgsql-")
+_DRIVERS = ("auth-ldap-", "auth-passwd-")
 
 
 _PERL = (

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,7 +164,13 @@ def make_engine(settings: DirectorySettings, *, answer_seconds: float = ANSWER_S
     return engine_for(url, password=password, answer_seconds=answer_seconds)
 
 
-def engine_for(url: URL, *, password: bytes | None = None, answer_seconds: float = ANSWER_SECONDS) -> Engine:
+def engine_for(
+    url: URL,
+    *,
+    password: bytes | None = None,
+    answer_seconds: float = ANSWER_SECONDS,
+    tls: ssl.SSLContext | None = None,
+) -> Engine:
     """Make an engine for a ``mysql+pymysql`` or ``sqlite`` URL; nothing is connected yet.
 
     Args:
@@ -171,10 +178,11 @@ def engine_for(url: URL, *, password: bytes | None = None, answer_seconds: float
             socket where there is one.
         password: used instead of the one in the URL; as octets, because PyMySQL takes text for Latin-1.
         answer_seconds: how long one statement may take, or wait for a lock.
+        tls: a connection by TCP must use it; None: whatever the server offers, and nothing is verified.
     """
     if url.drivername.startswith("sqlite"):
         return _sqlite_engine(url, answer_seconds)
-    return _mysql_engine(_local(url), password, answer_seconds)
+    return _mysql_engine(_local(url), password, answer_seconds, tls)
 
 
 def _local(url: URL) -> URL:
@@ -208,7 +216,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _mysql_engine(url: URL, password: bytes | None, seconds: float) -> Engine:
+def _mysql_engine(url: URL, password: bytes | None, seconds: float, tls: ssl.SSLContext | None) -> Engine:
     arguments: dict[str, Any] = {
         "charset": "utf8mb4",
         "connect_timeout": CONNECT_SECONDS,
@@ -217,6 +225,8 @@ def _mysql_engine(url: URL, password: bytes | None, seconds: float) -> Engine:
     }
     if "unix_socket" in url.query:
         arguments["ssl_disabled"] = True  # nothing to hide from, and loading the machine's CAs takes 15 ms
+    elif tls is not None:
+        arguments["ssl"] = tls
     if password is None and url.password is not None:
         password = str(url.password).encode("utf-8")
     if password is not None:
@@ -262,7 +272,8 @@ def location(engine: Engine) -> str:
     url = engine.url
     if (path := sqlite_file(engine)) is not None:
         return printable(path)
-    server = url.query.get("unix_socket") or f"{url.host or 'localhost'}:{url.port or 3306}"
+    usual = 5432 if engine.dialect.name == "postgresql" else 3306
+    server = url.query.get("unix_socket") or f"{url.host or 'localhost'}:{url.port or usual}"
     return printable(f"{url.database} at {server}")
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tpop3d_py.auth.breaker import Breaker
-from tpop3d_py.auth.drivers.virtualemail import VirtualEmail
+from tpop3d_py.auth.drivers.sqlaccounts import Queries, make_driver
 from tpop3d_py.auth.plugin import Driver, Plugin, Tools, enable_setting, mail_group_setting, mailbox_setting
 from tpop3d_py.directory.engine import make_engine
-from tpop3d_py.directory.lookup import LoginLookup
 from tpop3d_py.maildrop.patterns import Pattern
 
 NAME = "directory"
@@ -29,8 +27,8 @@ def make(settings: DirectoryDriverSettings, tools: Tools) -> Driver:
     Raises:
         DirectoryUnavailable: no directory is configured.
     """
-    guarded = Breaker(LoginLookup(make_engine(tools.directory)), NAME, tools.log)
-    return VirtualEmail(NAME, guarded, tools.owner(settings.mail_group), tools.exchanges)
+    engine = make_engine(tools.directory)
+    return make_driver(NAME, [engine], Queries(), tools.owner(settings.mail_group), tools)
 
 
 PLUGIN = Plugin(NAME, DirectoryDriverSettings, make)
