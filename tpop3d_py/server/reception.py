@@ -8,7 +8,8 @@ Rules: where proxies are expected nobody else is served, since anybody could wri
 says of addresses counts everywhere: in the log, for limits, for the domain.  That a client is inside TLS with
 the proxy counts only where the listener says so.
 
-When things fail: the connection is closed, and the log says why, once a minute at most for each listener.
+When things fail: the connection is closed, and the log says why, once a minute at most for each listener and
+reason.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Reception:
         self._asks = manners.proxies is not None or manners.tls_at_once
         self._stays = manners.named or bool(manners.forwarders)
         self._headers: dict[Guest, float] = {}
-        self._silent_until = 0.0
+        self._silent_until: dict[str, float] = {}
         #: Told of a connection whose client turns out to be somebody else than it was let in as.
         self.readdressed: Callable[[Connection], None] = lambda _conn: None
 
@@ -112,7 +113,8 @@ class Reception:
     # --- the steps ----------------------------------------------------------
 
     def _receive(self, guest: Guest) -> Iterator[Next]:
-        manners, peer, said = self._manners, guest.peer, Introduction()
+        manners, proxy, said = self._manners, guest.peer, Introduction()
+        peer = proxy
         if manners.proxies is not None:
             heard = yield from self._hear_proxy(guest, manners.proxies)
             if heard is None:
@@ -131,18 +133,19 @@ class Reception:
         peer = _in_domain(peer, domain)
         guest.meet(peer, self.profile(peer, binding), secure)
         if said.client is not None:
+            self._log.debug(f"client {guest.describe()}: introduced by {proxy.client_host}")
             self.readdressed(guest)
 
     def _hear_proxy(self, guest: Guest, proxies: Networks) -> Generator[Next, None, Introduction | None]:
         """Read the header; None: the connection is to be closed."""
         if not proxies.contains(guest.peer.client_host):
-            self._complain(guest, "is not in proxy-networks")
+            self._complain(guest, "is not in proxy-networks", "")
             return None
         self._headers[guest] = time.monotonic() + HEADER_SECONDS
         try:
             return (yield from self._read_header(guest))
         except BadHeader as error:
-            self._complain(guest, f"sent no PROXY header: {error}")
+            self._complain(guest, "sent no PROXY header", f": {error}")
             return None
         finally:
             self._headers.pop(guest, None)
@@ -163,14 +166,14 @@ class Reception:
             if said is not None:
                 return said
 
-    def _complain(self, guest: Guest, what: str) -> None:
+    def _complain(self, guest: Guest, what: str, detail: str) -> None:
         now = time.monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + _QUIET_SECONDS
+        if now >= self._silent_until.get(what, 0.0):
+            self._silent_until[what] = now + _QUIET_SECONDS
             peer = guest.peer
             self._log.warning(
                 f"rejected connection from {peer.client_host} to local address {peer.server_host}:"
-                f"{peer.server_port}, where only proxies are served: it {what} (told once a minute)"
+                f"{peer.server_port}, where only proxies are served: it {what}{detail} (told once a minute)"
             )
 
 

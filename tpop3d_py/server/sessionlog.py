@@ -23,7 +23,9 @@ from tpop3d_py.server.habits import Client
 from tpop3d_py.server.meter import Meter
 
 #: Commands whose arguments may be written down: none of them lets anybody in.
-_HARMLESS = frozenset(b"USER CAPA STLS UTF8 LANG QUIT STAT LIST UIDL RETR TOP DELE RSET NOOP LAST".split())
+_HARMLESS = frozenset(
+    b"USER CAPA STLS XCLIENT UTF8 LANG QUIT STAT LIST UIDL RETR TOP DELE RSET NOOP LAST".split()
+)
 _SECRET = frozenset({b"PASS", b"APOP", b"AUTH"})
 #: Octets of a wrong password's mark: too few to find the password by, enough to see that two are the same.
 _MARK = 2
