@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from tests.maildrop.kit import Recorder
 from tpop3d_py.auth.coprocess import Coprocess, HelperLost, Job, Unanswered
 
 #: What most programs below begin with: asked() waits for a packet, say() answers.
-PRELUDE = r"""#!/usr/bin/python3 -IS
+PRELUDE = (
+    f"#!{sys.executable} -IS"
+    + r"""
 import os, signal, sys, time
 def asked():
     octets = os.read(0, 4096)
@@ -23,6 +26,7 @@ def asked():
 def say(*words):
     os.write(1, b"".join(str(word).encode() + b"\0" for word in words) + b"\0")
 """
+)
 LOOP = "while asked(): say('pid', os.getpid())\n"
 HASTY = 0.3
 
