@@ -117,6 +117,7 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
     opened = _Opened(entrance, ears, authentication, _ask_for_descriptors(bounds, log))
     _announce(entrance, authentication, log)
     plant = _Plant(conf, options, lasting, opened, log)
+    gc.unfreeze()  # what an earlier reading left, cycles of the libraries with our log in them
     gc.collect()
     gc.freeze()  # what was loaded so far is shared by all processes and never garbage
     lasts = bounds.login_timeout_seconds + server.auth_timeout + _MARGIN

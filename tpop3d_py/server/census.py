@@ -23,7 +23,7 @@ from tpop3d_py.server.slots import Slot
 from tpop3d_py.server.tally import Inhabitant, Tally
 
 #: Seconds for which an answer of the directory proves that it answers.
-FRESH = 5.0
+FRESH = 2.0
 #: Seconds of silence after which a worker does not count as alive; its heart beats four times a second.
 SILENT = 10.0
 #: Part of the name we ask about; the random rest makes sure that nobody has it.
