@@ -32,7 +32,7 @@ from tpop3d_py.log import Log, one_line
 #: Seconds that a leader may be in one step before it is replaced, at least; twice as long at most.
 _PATIENCE = 0.02
 #: The same while steps have been slow, and for how many seconds after the last one.
-_IMPATIENCE = 0.002
+_IMPATIENCE = 0.005
 _SLOW_FOR = 1.0
 #: Looks without any step in between after which nobody looks until something happens.
 _IDLE_LOOKS = 5

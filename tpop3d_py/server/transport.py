@@ -118,7 +118,6 @@ class PlainTransport:
     def close(self) -> None:
         """Close without waiting; octets left unread would reset the connection and take our last reply."""
         with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
             self._sock.recv(_DRAINED)
         self._sock.close()
 
