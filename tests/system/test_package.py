@@ -1,11 +1,13 @@
-"""The Debian package in a clean Debian: installed, used, upgraded, removed, purged."""
+"""The Debian package in a clean Debian: installed, used, upgraded, removed, purged.
+
+The last test on each of the two systems takes the package away; each works alone, too.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -36,16 +38,11 @@ def installed(debian_package: Path, folder: Path) -> CleanRoot:
     return root
 
 
-@pytest.fixture
-def root(installed: CleanRoot, folder: Path) -> Iterator[CleanRoot]:
-    """A system with the package, for one test."""
-    copy = installed.copy(folder / "copy")
-    yield copy
-    copy.remove()
-
-
-def mode(path: Path) -> str:
-    return stat.filemode(path.lstat().st_mode)
+@pytest.fixture(scope="module")
+def used(installed: CleanRoot, folder: Path) -> tuple[CleanRoot, int]:
+    """A system with the package, the paper's domain in it, and the port that its daemon is to have."""
+    root = installed.copy(folder / "used")
+    return root, site(root)
 
 
 def confined() -> list[str]:
@@ -145,8 +142,10 @@ def test_dpkg_finds_every_file_as_it_was_packed(installed: CleanRoot) -> None:
     assert installed.run("dpkg --verify tpop3d-py") == ""
 
 
-def test_a_domain_is_served_with_the_capabilities_of_the_unit(root: CleanRoot, folder: Path) -> None:
-    port = site(root)
+def test_a_domain_is_served_with_the_capabilities_of_the_unit(
+    used: tuple[CleanRoot, int], folder: Path
+) -> None:
+    root, port = used
     assert root.run("pypop3d --check").startswith("pypop3d: /etc/tpop3d.conf: no mistakes found")
     daemon = started(root, port, folder / "served.log")
     try:
@@ -177,8 +176,10 @@ def newer(package: Path, folder: Path) -> Path:
     return made
 
 
-def test_an_upgrade_keeps_what_was_edited(root: CleanRoot, debian_package: Path, folder: Path) -> None:
-    port = site(root)
+def test_an_upgrade_keeps_what_was_edited(
+    used: tuple[CleanRoot, int], debian_package: Path, folder: Path
+) -> None:
+    root, port = used
     edited = (root.path / "etc/tpop3d.conf").read_text()
     root.install(newer(debian_package, folder))
     assert root.run("dpkg-query -W -f '${Version}' tpop3d-py").endswith("+next")
@@ -191,8 +192,8 @@ def test_an_upgrade_keeps_what_was_edited(root: CleanRoot, debian_package: Path,
         daemon.stop()
 
 
-def test_removal_and_purge_leave_mail_and_accounts(root: CleanRoot) -> None:
-    site(root)
+def test_removal_and_purge_leave_mail_and_accounts(used: tuple[CleanRoot, int]) -> None:
+    root, _ = used
     root.run("apt-get remove -q -y tpop3d-py")
     assert "klient1.pl" in (root.path / "etc/tpop3d.conf").read_text()
     assert not (root.path / "usr/lib/tpop3d-py").exists()
@@ -204,7 +205,8 @@ def test_removal_and_purge_leave_mail_and_accounts(root: CleanRoot) -> None:
     assert root.run("getent passwd vmail")
 
 
-def test_purge_of_an_unused_package_leaves_nothing(root: CleanRoot) -> None:
+def test_purge_of_an_unused_package_leaves_nothing(installed: CleanRoot) -> None:
+    root = installed
     root.run("mkdir -p /etc/systemd/system/multi-user.target.wants")
     root.run("ln -s /lib/systemd/system/pypop3d.service /etc/systemd/system/multi-user.target.wants/")
     root.run("apt-get purge -q -y tpop3d-py")
