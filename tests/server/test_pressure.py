@@ -233,13 +233,14 @@ def test_a_connection_whose_address_becomes_known() -> None:
     for client in proxied:
         client.peer = dataclasses.replace(client.peer, client_host="192.0.2.5")
         world.workers[0].readdressed(client)
-    world.come("10.1.1.1")
+    third = world.come("10.1.1.1")
     assert not world.ended
-    world.come("192.0.2.5")
+    third.peer = proxied[0].peer
+    world.workers[0].readdressed(third)
     assert world.ended == [proxied[0]]
     world.workers[0].left(proxied[1])
     world.workers[0].readdressed(proxied[1])
-    assert world.counts() == (2, 0)
+    assert world.counts() == (1, 0)
 
 
 def test_logins_get_less_time_under_stress() -> None:

@@ -120,9 +120,12 @@ class Pressure:
     def readdressed(self, conn: Connection) -> None:
         """Count a connection that has not logged in with the address that it has now."""
         with self._lock:
-            if conn in self._waiting:
-                self._leave(conn, self._waiting.pop(conn))
-                self._enter(conn)
+            if conn not in self._waiting:
+                return
+            self._leave(conn, self._waiting.pop(conn))
+            source = self._enter(conn)
+        if self._exceeded(source) is Limit.WAITING_OF_ONE:
+            self._make_room(conn, source, Limit.WAITING_OF_ONE)
 
     def logged_in(self, conn: Connection) -> None:
         """Count a session that has begun."""
