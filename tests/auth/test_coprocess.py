@@ -142,6 +142,24 @@ def test_who_waits_for_less_than_the_timeout_is_answered_sooner(start: Start) ->
         coprocess.ask({b"k": b"v"})
 
 
+def test_one_that_takes_its_time_to_end_is_not_waited_for(start: Start, tmp_path: Path) -> None:
+    """Whoever asks meanwhile has less time, and is told so; the next instance is the right one."""
+    note = tmp_path / "done"
+    text = (
+        f"import pathlib\nnote = pathlib.Path({str(note)!r})\n"
+        "if not note.exists():\n    note.touch()\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    asked()\n    time.sleep(1000)\n"
+    )
+    coprocess = start(PRELUDE + text + LOOP, timeout=3.0, patience=HASTY)
+    wait_for(note.exists)
+    with pytest.raises(Unanswered, match="did not answer in time"):
+        coprocess.ask({b"k": b"v"})
+    with pytest.raises(Unanswered, match="could not be started in time"):
+        coprocess.ask({b"k": b"v"})
+    wait_for(lambda: _answers(coprocess))
+    assert pid_of(coprocess) == pid_of(coprocess)
+
+
 def test_it_may_end_when_it_likes(start: Start) -> None:
     coprocess = start(PRELUDE + "asked()\nsay('pid', os.getpid())\n")
     pids = {pid_of(coprocess) for _ in range(5)}

@@ -203,12 +203,43 @@ def test_a_class_in_python(folder: Path, vmail: pwd.struct_passwd) -> None:
     try:
         assert site.subject("jan", "haslo") == b"Subject: jan"
         assert site.answers(("jan", "Haslo"), ("root", "haslo")) == [WRONG] * 2
+        wait_for(lambda: "auth-python: jan from 127.0.0.1" in site.log(), "the login's line")
         client = poplib.POP3("127.0.0.1", site.port, timeout=20)
         assert client.apop("jan", "haslo").startswith(b"+OK")
         client.quit()
         (folder / "users").unlink()
         assert site.login("jan", "haslo").startswith(LOST)
         assert f"FileNotFoundError: [Errno 2] No such file or directory: '{folder}/users'" in site.log()
+    finally:
+        site.stop()
+
+
+def test_text_files_by_domain_and_a_login_that_the_cache_knows(
+    folder: Path, vmail: pwd.struct_passwd
+) -> None:
+    """The mailbox is the same for both, and names from the wire lead nowhere else."""
+    (folder / "passwd").mkdir()
+    (folder / "passwd" / DOMAIN).write_text("jan:{plaintext}haslo\n")
+    (folder / "evil").write_text("jan:{plaintext}haslo\n")
+    (folder / "mail" / "empty").mkdir(parents=True)
+    site = Site(
+        folder,
+        vmail,
+        f"auth-flatfile-enable: yes\nauth-flatfile-passwd-file: {folder}/passwd/$(domain)\n"
+        f"auth-flatfile-mail-user: {vmail.pw_name}\nauth-flatfile-mailbox: {folder}/mail/$(local_part)\n"
+        "authcache-enable: yes\nworker-processes: 1\nappend-domain: yes\n",
+    )
+    try:
+        for _ in range(3):
+            assert site.subject("jan", "haslo") == b"Subject: jan"
+        assert "with flatfile+cache" in site.log()
+        evil = (
+            "jan@../evil",
+            f"jan@../../{folder.name}/evil",
+            f"jan@{folder}/evil",
+            "../mail/jan@klient1.pl",
+        )
+        assert site.answers(*((name, "haslo") for name in evil)) == [WRONG] * len(evil)
     finally:
         site.stop()
 
