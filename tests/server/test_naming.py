@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tpop3d_py.server.hosts import Resolver
-from tpop3d_py.server.naming import Naming, compile_pattern
+from tpop3d_py.server.naming import Naming, compile_pattern, mail_domain
 
 
 def domain(names: tuple[str, ...], pattern: str | None = None) -> str:
@@ -64,3 +64,34 @@ def test_bad_expressions(pattern: str) -> None:
 def test_nothing_is_known_at_first() -> None:
     resolver = Resolver({}, 2.0, lambda _: ())
     assert Naming(resolver, None).known("192.0.2.1") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("mail.klient1.pl", "klient1.pl"),
+        ("klient1.pl", "klient1.pl"),
+        ("biuro.klient1.pl", "biuro.klient1.pl"),
+        ("mail.pl", "mail.pl"),
+        ("mail.mail.pl", "mail.pl"),
+        ("mail", "mail"),
+    ],
+)
+def test_the_mail_domain_of_a_server(name: str, domain: str) -> None:
+    assert mail_domain(name, frozenset({"mail", "pop3"})) == domain
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "domain"),
+    [
+        ("mail.klient1.pl", None, "klient1.pl"),
+        ("klient1.pl", None, "klient1.pl"),
+        ("", None, ""),
+        ("a b.pl", None, ""),
+        ("pop.klient1.pl", r"^pop\.(.*)$", "klient1.pl"),
+        ("mail.klient1.pl", r"^pop\.(.*)$", ""),
+    ],
+)
+def test_the_domain_of_a_name_that_was_asked_for(name: str, pattern: str | None, domain: str) -> None:
+    compiled = compile_pattern(pattern) if pattern is not None else None
+    assert Naming(Resolver({}, 2.0), compiled, frozenset({"mail"})).of_name(name) == domain

@@ -75,8 +75,3 @@ def test_the_first_of_two_certificates_for_a_name_counts(names: Names) -> None:
     assert special is not None
     assert one.context is other.context
     assert one.binding == other.binding != special.binding
-
-
-def test_a_host_is_not_taken_off_a_domain_of_two_labels(names: Names) -> None:
-    assert names.domain("mail.pl") == "mail.pl"
-    assert names.domain("mail.co.uk") == "co.uk"

@@ -118,6 +118,12 @@ def test_the_domain_is_that_of_the_address_the_proxy_tells(connect: Connect, ser
         assert connect("proxied-tls", header, tls="", source=PROXY).opens(domain)
 
 
+def test_a_name_that_the_proxy_was_asked_for_is_a_domain(connect: Connect) -> None:
+    asked = TLS + struct.pack("!BH", 2, 15) + b"mail.klient2.pl"
+    assert connect("behind-tls", version_2(FIRST, asked), source=PROXY).opens("klient2.pl")
+    assert connect("proxied", version_2(FIRST, asked), source=PROXY).opens("klient1.pl")
+
+
 def test_a_name_goes_before_the_address_behind_a_proxy_too(connect: Connect) -> None:
     mailer = connect("proxied-tls", version_2(FIRST), tls="mail.klient2.pl", source=PROXY)
     assert mailer.greeting.endswith(b"@klient2.pl>")

@@ -147,7 +147,7 @@ class _Plan:
     def _maker(self, listener: Listener) -> Callable[[socket.socket], Door]:
         tls = self.certificates.of(listener)
         profile = profile_of(listener, self._conf, tls.binding)
-        naming = None if listener.domain else Naming(self.resolver, listener.pattern)
+        naming = None if listener.domain else self._naming(listener)
         proxies = self._edge.proxy_networks if listener.proxy else None
         if proxies is not None and not proxies:
             raise ListenError(f"listen-address {listener}: proxy= needs proxy-networks")
@@ -164,6 +164,9 @@ class _Plan:
         return lambda sock: Door(
             sock, listener.domain, profile, tls.context, listener.stls, reception, stands_for
         )
+
+    def _naming(self, listener: Listener) -> Naming:
+        return Naming(self.resolver, listener.pattern, frozenset(self._edge.sni_hosts))
 
     def _contradictions(self) -> Iterator[str]:
         protocol = self._conf.get(ProtocolSettings)

@@ -19,7 +19,7 @@ from typing import Protocol
 from tpop3d_py.contracts import Peer
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.session import Session
-from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.connection import CROWDED, Connection
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.sni import Choice, NamedSocket
 from tpop3d_py.server.transport import PlainTransport, TlsTransport
@@ -81,6 +81,13 @@ class Guest(Connection):
             return super().time_out()
         self._ending = "timed out"
         return Next.CLOSE
+
+    def crowd_out(self) -> None:
+        """End the connection for lack of room, with a word where the client can understand one."""
+        if self._steps is None:
+            super().crowd_out()
+        else:
+            self._ending = CROWDED
 
     def close(self) -> None:
         """Release everything."""

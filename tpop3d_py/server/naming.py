@@ -36,11 +36,15 @@ class Naming:
     Args:
         resolver: gives addresses their names.
         pattern: takes the domain out of a name; None: what is behind the first dot.
+        hosts: first parts of names that clients ask for which are not part of a mail domain.
     """
 
-    def __init__(self, resolver: Resolver, pattern: re.Pattern[str] | None) -> None:
+    def __init__(
+        self, resolver: Resolver, pattern: re.Pattern[str] | None, hosts: frozenset[str] = frozenset()
+    ) -> None:
         self._names = resolver.names
         self._pattern = pattern
+        self._hosts = hosts
         self._domain = functools.lru_cache(_ADDRESSES_KEPT)(self._choose)
         self._machine = machine_domain()
 
@@ -50,8 +54,10 @@ class Naming:
         return "" if names is None else self._domain(address, names)
 
     def of_name(self, name: str) -> str:
-        """Return the domain that the expression takes of a name; empty if there is none, or no expression."""
-        return "" if self._pattern is None or not name else _taken(self._pattern, name)
+        """Return the domain that goes with a name a client has asked for; empty if none does."""
+        if not DOMAIN.fullmatch(name):
+            return ""
+        return mail_domain(name, self._hosts) if self._pattern is None else _taken(self._pattern, name)
 
     def _choose(self, address: str, names: tuple[str, ...]) -> str:
         if self._pattern is None:
@@ -72,6 +78,17 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     if pattern.groups != 1:
         raise ValueError(f"/{text}/ needs exactly one pair of parentheses, around the domain")
     return pattern
+
+
+def mail_domain(name: str, hosts: frozenset[str]) -> str:
+    """Take the mail domain out of the name of a server.
+
+    Args:
+        name: in lower case.
+        hosts: first parts that do not belong to the domain, such as ``mail``.
+    """
+    host, _, rest = name.partition(".")
+    return rest if host in hosts and "." in rest else name
 
 
 def machine_domain() -> str:

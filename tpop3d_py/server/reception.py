@@ -129,7 +129,8 @@ class Reception:
         if guest.choice is not None:
             domain, binding = guest.choice.domain, guest.choice.binding
         elif manners.naming is not None:
-            domain = manners.naming.of_name(said.name) or (yield from _named(guest, peer, manners.naming))
+            asked = manners.naming.of_name(said.name) if secure else ""
+            domain = asked or (yield from _named(guest, peer, manners.naming))
         peer = _in_domain(peer, domain)
         guest.meet(peer, self.profile(peer, binding), secure)
         if said.client is not None:

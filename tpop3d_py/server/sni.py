@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tpop3d_py.server.certificates import Certificate
-from tpop3d_py.server.naming import DOMAIN
+from tpop3d_py.server.naming import DOMAIN, mail_domain
 
 
 class Choice(NamedTuple):
@@ -59,7 +59,7 @@ class Names:
         self._choices: dict[str, Choice | None] = dict.fromkeys(own.facts.names)
         for certificate, context in others:
             for name in certificate.facts.names:
-                choice = Choice(context, self.domain(name), certificate.end_point)
+                choice = Choice(context, mail_domain(name, hosts), certificate.end_point)
                 self._choices.setdefault(name, choice)
 
     def __len__(self) -> int:
@@ -72,12 +72,7 @@ class Names:
         if name in self._choices:
             return self._choices[name]
         choice = self._choices.get(f"*.{name.partition('.')[2]}")
-        return choice and choice._replace(domain=self.domain(name))
-
-    def domain(self, name: str) -> str:
-        """Take the mail domain out of a host's name."""
-        host, _, rest = name.partition(".")
-        return rest if host in self._hosts and "." in rest else name
+        return choice and choice._replace(domain=mail_domain(name, self._hosts))
 
     def answer(self, sock: ssl.SSLSocket, name: str | None, _context: ssl.SSLContext) -> None:
         """Go on with the certificate that a client asks for (the context's ``sni_callback``)."""
