@@ -84,7 +84,7 @@ def key_of(family: int, address: tuple[str | int, ...] | str) -> Hashable:
 
 
 def handed_over() -> Iterator[socket.socket]:
-    """Yield the sockets that systemd opened for this process (sd_listen_fds(3)); the environment forgets them.
+    """Yield what systemd opened for this process (sd_listen_fds(3)); the environment forgets about it.
 
     They are made non-blocking and close-on-exec.
     """
