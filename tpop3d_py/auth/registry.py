@@ -152,7 +152,8 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         notices = ("auth-pam-enable: this version has no PAM driver; nobody logs in through PAM",)
     enabled = settings.enabled()
     if not enabled:
-        raise NoDrivers("no authentication driver is on; set auth-directory-enable or auth-mysql-enable")
+        names = ", ".join(plugin.name for plugin in arranged(()))
+        raise NoDrivers(f"no authentication driver is on; set auth-NAME-enable for one or more of: {names}")
     exchanges = Exchanges(Salts(_salt_key(settings)))
     tools = Tools(log, Accounts(), exchanges, settings.directory, Chores(log), own_account())
     passwords.expect(settings.directory.password_scheme)
