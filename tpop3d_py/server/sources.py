@@ -19,8 +19,6 @@ import os
 import socket
 from hashlib import blake2b
 
-from tpop3d_py.server.networks import plain
-
 #: What is counted of each source.
 WAITING, SESSIONS = 0, 1
 _KINDS = 2
@@ -29,6 +27,8 @@ _DEPTH = 3
 _WIDTH = 8192
 _CELL = 4
 _ROW = _KINDS * _DEPTH * _WIDTH
+#: An IPv4 address as IPv6 writes it (RFC 4291 section 2.5.5.2).
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def source_of(host: str) -> bytes:
@@ -36,8 +36,8 @@ def source_of(host: str) -> bytes:
     try:
         if ":" not in host:
             return socket.inet_aton(host)
-        host = plain(host)
-        return socket.inet_pton(socket.AF_INET6, host)[:8] if ":" in host else socket.inet_aton(host)
+        octets = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        return octets[12:] if octets.startswith(_MAPPED) else octets[:8]
     except (OSError, ValueError):
         return b"?" + host.encode("utf-8", "surrogateescape")
 
