@@ -100,6 +100,7 @@ class Pressure:
         self._on_hit = on_hit
         self._lock = threading.Lock()
         self._sources: dict[bytes, Source] = {}
+        self._spared = Source(b"", ())
         #: In the order in which they came.
         self._waiting: dict[Connection, Source] = {}
         self._sessions: dict[Connection, Source] = {}
@@ -132,6 +133,8 @@ class Pressure:
         with self._lock:
             source = self._waiting.pop(conn)
             self._ranking.remove(source, conn)
+            if not source.places:
+                source = self._spared  # ten thousand sessions of a webmail host need no source each
             source.sessions += 1
             self._sessions[conn] = source
             self._deadlines.add(conn)

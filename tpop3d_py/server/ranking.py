@@ -48,7 +48,10 @@ class Ranking:
     def remove(self, source: Source, conn: Connection) -> None:
         """Take a connection from a source that has it."""
         count = len(source.waiting)
-        del source.waiting[conn]
+        if count == 1 and conn in source.waiting:
+            source.waiting.clear()  # and so of its memory: a source with sessions may stay for long
+        else:
+            del source.waiting[conn]
         self._move(source, count, count - 1)
         if count == self._top and count not in self._ranks:
             self._top = count - 1  # whoever was alone at the top is one step below now
