@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tpop3d_py.auth.accounts import Owner, group_id
+from tpop3d_py.auth.accounts import Owner
 from tpop3d_py.auth.names import Attempt
 from tpop3d_py.auth.plugin import LoggedIn
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Verdict
@@ -93,15 +93,14 @@ class Reader:
         if not uid or not gid:
             raise BadAnswer("YES without uid or gid")
         try:
-            account, group = self.owner.of(uid), group_id(gid)
+            account = self.owner.of(uid, gid)
         except KeyError as error:
             raise BadAnswer(error.args[0]) from None
-        fixed = self.owner.fixed is not None or self.owner.group is not None
         return Identity(
             user=f"{local_part}@{domain}" if local_part else attempt.user,
             driver=self.name,
             uid=account.uid,
-            gid=account.gid if fixed else group,
+            gid=account.gid,
             mailbox=_text(answer, b"mailbox"),
             mailbox_type=_text(answer, b"mboxtype"),
             local_part=local_part,

@@ -221,9 +221,8 @@ class _Pipes:
     def _throw_away(self) -> None:
         """Forget NULs behind the last answer; anything else would be taken for the next one."""
         with contextlib.suppress(BlockingIOError):
-            while left := os.read(self._from, _READ):
-                if left.strip(b"\0"):
-                    raise Unanswered("it said something that nobody has asked")
+            if os.read(self._from, _READ).strip(b"\0") or os.read(self._from, _READ):
+                raise Unanswered("it said something that nobody has asked")
 
     def _answer(self, deadline: float) -> dict[bytes, bytes]:
         octets = b""

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from tpop3d_py.auth.accounts import Account, Accounts, Owner, group_id
+from tpop3d_py.auth.accounts import Account, Accounts, Owner
 from tpop3d_py.auth.chores import Chores
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.names import Attempt
@@ -139,7 +139,7 @@ class Tools:
         Raises:
             KeyError: there is no such group.
         """
-        return Owner(self.accounts, self.fixed, group_id(mail_group) if mail_group else None)
+        return Owner(self.accounts, self.fixed, self.accounts.group(mail_group) if mail_group else None)
 
 
 @dataclass(frozen=True, slots=True)

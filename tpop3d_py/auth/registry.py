@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from tpop3d_py.auth import passwords
-from tpop3d_py.auth.accounts import Account, Accounts, group_id
+from tpop3d_py.auth.accounts import Account, Accounts
 from tpop3d_py.auth.chain import Chain
 from tpop3d_py.auth.chores import Chores
 from tpop3d_py.auth.drivers.pam import PamSettings
@@ -171,7 +171,7 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         chain,
         drivers,
         notices,
-        tuple(group_id(name) for name in groups if name),
+        tuple(tools.accounts.group(name) for name in groups if name),
         {plugin.name: getattr(group, "mailbox", ()) for plugin, group in enabled},
         tools.chores,
         any(isinstance(driver, HearsLogins) for driver in drivers),

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tpop3d_py.auth import answers
-from tpop3d_py.auth.accounts import group_id
 from tpop3d_py.auth.coprocess import Coprocess, HelperLost, Job, Unanswered
 from tpop3d_py.auth.deadline import seconds_left
 from tpop3d_py.auth.names import Attempt
@@ -141,7 +140,7 @@ def make(settings: OtherSettings, tools: Tools) -> Driver:
         KeyError: there is no such group.
     """
     account = _user(settings)
-    gid = group_id(settings.group) if settings.group else account.pw_gid
+    gid = tools.accounts.group(settings.group) if settings.group else account.pw_gid
     groups = tuple(sorted({gid, *os.getgrouplist(account.pw_name, gid)}))
     _inspect(settings.program)
     job = Job(NAME, settings.program, account.pw_uid, gid, groups, settings.timeout)
