@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
+import re
 
 import pytest
 
-from tpop3d_py.server.binding import bind
-from tpop3d_py.server.listeners import LISTENERS, Listener, ListenError, parse_listener
+from tpop3d_py.server.listeners import LISTENERS, Listener, parse_listener
 
 
 @pytest.mark.parametrize(
@@ -24,6 +23,21 @@ from tpop3d_py.server.listeners import LISTENERS, Listener, ListenError, parse_l
         ("10.0.0.1:9(x.pl);tls=immediate,/c,/k", Listener("10.0.0.1", 9, "x.pl", "/c", "/k")),
         ("10.0.0.1;tls=stls,/c.pem", Listener("10.0.0.1", 110, "", "/c.pem", "/c.pem", stls=True)),
         ("10.0.0.1(x.pl);tls=stls,/c,/k", Listener("10.0.0.1", 110, "x.pl", "/c", "/k", stls=True)),
+        (
+            "0.0.0.0:110/^mail[.](.*)$/;tls=immediate,/etc/c.pem,/etc/k.pem;tls-min=1.0;texts=polish",
+            Listener(
+                *("0.0.0.0", 110, "", "/etc/c.pem", "/etc/k.pem", False, "polish"),
+                pattern=re.compile("^mail[.](.*)$", re.IGNORECASE),
+                tls_min="1.0",
+            ),
+        ),
+        ("[::]/([a-z/]+)/", Listener("::", 110, pattern=re.compile("([a-z/]+)", re.IGNORECASE))),
+        ("10.0.0.1;proxy=yes", Listener("10.0.0.1", 110, proxy=True)),
+        ("10.0.0.1(x.pl);proxy=tls", Listener("10.0.0.1", 110, "x.pl", proxy=True, proxy_tls=True)),
+        (
+            "10.0.0.1;ciphers=ECDHE+AESGCM:!aNULL;tls=stls,/c",
+            Listener("10.0.0.1", 110, "", "/c", "/c", stls=True, ciphers="ECDHE+AESGCM:!aNULL"),
+        ),
         ("10.0.0.1;texts=polish", Listener("10.0.0.1", 110, texts="polish")),
         (
             "[::1](x.pl);texts=polite;tls=immediate,/c",
@@ -54,6 +68,17 @@ def test_good_ones(text: str, expected: Listener) -> None:
         "10.0.0.1;texts=klingon",
         "10.0.0.1;texts=",
         "10.0.0.1;color=red",
+        "10.0.0.1/mail/",
+        "10.0.0.1/(a)(b)/",
+        "10.0.0.1/(/",
+        "10.0.0.1(x.pl)/(.*)/",
+        "10.0.0.1;tls=stls,/c;tls-min=1.4",
+        "10.0.0.1;tls=stls,/c;tls-min=",
+        "10.0.0.1;tls-min=1.0",
+        "10.0.0.1;tls=stls,/c;ciphers=NONSENSE",
+        "10.0.0.1;ciphers=ECDHE",
+        "10.0.0.1;proxy=no",
+        "10.0.0.1;proxy=",
         "10.0.0.1;",
         "10.0.0.1;tls=immediate",
         "10.0.0.1;tls=immediate,c.pem",
@@ -69,31 +94,6 @@ def test_a_list() -> None:
     assert [listener.port for listener in LISTENERS.parse(" 127.0.0.1:1  127.0.0.1:2 ")] == [1, 2]
 
 
-def test_binding_and_a_taken_port() -> None:
-    first = bind(Listener("127.0.0.1", 0))
-    port = first.getsockname()[1]
-    try:
-        assert first.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert 0 < first.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) <= 1 << 18
-        with pytest.raises(
-            ListenError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"
-        ):
-            bind(Listener("127.0.0.1", port))
-    finally:
-        first.close()
-
-
-def test_the_send_buffer_is_as_asked_for() -> None:
-    sockets = [bind(Listener("127.0.0.1", 0), size) for size in (0, 100_000)]
-    try:
-        # Linux doubles it, for its own bookkeeping (socket(7)).
-        assert sockets[1].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 200_000
-        assert sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) != 200_000
-    finally:
-        for sock in sockets:
-            sock.close()
-
-
-def test_a_foreign_address() -> None:
-    with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1"):
-        bind(Listener("192.0.2.1", 0))
+def test_where_clients_can_be_inside_tls() -> None:
+    written = ("10.0.0.1", "10.0.0.1;tls=stls,/c", "10.0.0.1;proxy=yes", "10.0.0.1;proxy=tls")
+    assert [parse_listener(text).secures for text in written] == [False, True, False, True]

@@ -90,8 +90,8 @@ class Guest(Connection):
             self._ending = CROWDED
 
     def close(self) -> None:
-        """Release everything."""
-        self._steps = self._receiver = self.plain.on_choice = None  # all of them know this connection
+        """Release everything; a header that is waited for is not waited for any more."""
+        self._steps = None
         super().close()
 
     def meet(self, peer: Peer, profile: Profile, secure: bool) -> None:
@@ -207,9 +207,3 @@ class GuestTls(TlsTransport):
         else:
             return True
         return None
-
-    def close(self) -> None:
-        """Send close_notify and close; see `TlsTransport`."""
-        if isinstance(self._sock, NamedSocket):
-            self._sock.on_choice = None  # it knows the connection, which knows this
-        super().close()

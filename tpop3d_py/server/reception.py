@@ -72,7 +72,7 @@ class Reception:
         self._profiles = {
             (binding, forwards): dataclasses.replace(manners.profile, binding=binding, xclient=forwards)
             for binding in {manners.profile.binding, b"", *bindings}
-            for forwards in (False, True)
+            for forwards in {False, bool(manners.forwarders)}
         }
         self._asks = manners.proxies is not None or manners.tls_at_once
         self._stays = manners.named or bool(manners.forwarders)

@@ -19,10 +19,11 @@ class ServerSettings:
         "listen-address",
         LISTENERS,
         default=None,
-        summary="Addresses to serve, each ADDRESS[:PORT][(DOMAIN)][;tls=MODE,CERT[,KEY]][;texts=NAME]. MODE "
-        "is immediate, or stls for clients that say STLS; the port is 110, or 995 with tls=immediate; DOMAIN "
-        "stands in the greeting and completes login names; texts sets the directive of that name for one "
-        "listener; an IPv6 address with a port is written in brackets.",
+        summary="Addresses to serve, each ADDRESS[:PORT][(DOMAIN)|/REGEX/] with options behind it, as in "
+        "docs/listeners.md: ;tls=MODE,CERT[,KEY] ;tls-min=VERSION ;ciphers=LIST ;texts=NAME ;proxy=yes|tls. "
+        "MODE is immediate, or stls for clients that say STLS; the port is 110, or 995 with tls=immediate. "
+        "DOMAIN stands in the greeting and completes login names; without it the domain is found by the "
+        "address that a client connected to. An IPv6 address with a port is written in brackets.",
         example="10.0.0.1(klient1.pl) [::1]:995(klient1.pl);tls=immediate,/etc/ssl/klient1.pem",
     )
     timeout_seconds: int = setting(
@@ -56,8 +57,8 @@ class ServerSettings:
         "session-threads",
         integer(1, 64),
         default=8,
-        summary="Threads in each worker process. One of them works and the others are spare: when a slow disk "
-        "stops it for more than 20 milliseconds, the next one goes on with the others' sessions.",
+        summary="Threads in each worker process. One of them works and the others are spare: when a slow "
+        "disk stops it for more than 20 milliseconds, the next one goes on with the others' sessions.",
     )
     auth_processes: int = setting(
         "auth-processes",
