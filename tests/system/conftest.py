@@ -10,16 +10,16 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.system.support.cleanroot import build
 from tests.system.support.exim import Exim
 from tests.system.support.mariadb import Mariadb
-from tests.system.support.processes import CHECKOUT, INSTALL, Child
+from tests.system.support.processes import INSTALL, Child
 from tests.system.support.site import Site, StartExim
 
 
@@ -84,11 +84,7 @@ def exim(area: Path) -> Iterator[StartExim]:
 @pytest.fixture(scope="session")
 def debian_package(area: Path) -> Path:
     """The Debian package of this checkout, built once for all tests that install it."""
-    build = [sys.executable, str(CHECKOUT / "scripts/make-deb"), "--output", str(area)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(done.stderr, pytrace=False)
-    return Path(done.stdout.strip())
+    return build(area)
 
 
 @pytest.fixture(scope="session")

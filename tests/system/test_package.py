@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.support.cleanroot import CleanRoot, Service, prepared
+from tests.system.support.cleanroot import CleanRoot, Service, build, prepared
 from tests.system.support.pop3d import Telnet
 from tests.system.support.processes import CHECKOUT, free_port, listens, wait_for
 
@@ -86,6 +86,10 @@ def messages(port: int) -> str:
     assert client.type("quit") == "+OK Done"
     client.close()
     return answer
+
+
+def test_the_same_checkout_makes_the_same_package(debian_package: Path, folder: Path) -> None:
+    assert build(folder).read_bytes() == debian_package.read_bytes()
 
 
 def test_nothing_runs_and_the_daemon_says_what_is_missing(installed: CleanRoot) -> None:

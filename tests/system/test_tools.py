@@ -173,6 +173,8 @@ def test_a_shell_can_read_its_completion(path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("pypop3d kick --us", {"--user"}),
+        ("pypop3d --ch", {"--check"}),
         ("VE-domain ", {"add", "popboxes", "list", "show", "delete", "del"}),
         ("VE-popbox add klient1.pl luser --t", {"--type"}),
         ("VE-popbox add klient1.pl luser --type ", {"bsd", "maildir"}),

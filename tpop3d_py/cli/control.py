@@ -34,11 +34,17 @@ class Trouble(Exception):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line, to argparse, the manual page and the shells."""
+    """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog="pypop3d", description="Look at a running pypop3d, and end sessions.", allow_abbrev=False
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_commands(parser, required=True)
+    return parser
+
+
+def add_commands(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Describe the commands to a parser; to the daemon's own for the manual page and the shells."""
+    commands = parser.add_subparsers(required=required, metavar="COMMAND")
     for name, summary, action in (
         ("status", "show who is connected", _status),
         ("kick", "end sessions; nothing they marked is deleted, a deletion under way is finished", _kick),
@@ -53,7 +59,6 @@ def make_parser() -> argparse.ArgumentParser:
             "--socket", metavar="PATH", help="control socket, if not the configuration's control-socket"
         )
         _ADD[name](command)
-    return parser
 
 
 def _add_status(command: argparse.ArgumentParser) -> None:

@@ -50,8 +50,8 @@ function _shtab_pypop3d_using
   test "$_shtab_pypop3d_cmdpath" = "$argv"
 end
 
-set -g _shtab_pypop3d_commands
-set -g _shtab_pypop3d_opts_with_value -f -p
+set -g _shtab_pypop3d_commands status kick forget
+set -g _shtab_pypop3d_opts_with_value --socket --user -f -p
 
 complete -c pypop3d -e
 complete -c pypop3d -f
@@ -64,3 +64,18 @@ complete -c pypop3d -n _shtab_pypop3d_using -s v -d 'log the dialogue, passwords
 complete -c pypop3d -n _shtab_pypop3d_using -l check -d 'check the configuration and exit'
 complete -c pypop3d -n _shtab_pypop3d_using -l sample -d 'print a sample configuration and exit'
 complete -c pypop3d -n _shtab_pypop3d_using -l version -d 'show program'"'"'s version number and exit'
+complete -c pypop3d -n '_shtab_pypop3d_using; and test $_shtab_pypop3d_npos -eq 0' -a status -d 'Show who is connected.'
+complete -c pypop3d -n '_shtab_pypop3d_using status' -s h -l help -d 'show this help message and exit'
+complete -c pypop3d -n '_shtab_pypop3d_using status' -s f -x -d configuration
+complete -c pypop3d -n '_shtab_pypop3d_using status' -l socket -x -d 'control socket, if not the configuration'"'"'s control-socket'
+complete -c pypop3d -n '_shtab_pypop3d_using status' -l json -d 'print everything as one JSON object'
+complete -c pypop3d -n '_shtab_pypop3d_using status' -s a -l all -d 'show connections without a login too'
+complete -c pypop3d -n '_shtab_pypop3d_using; and test $_shtab_pypop3d_npos -eq 0' -a kick -d 'End sessions; nothing they marked is deleted, a deletion under way is finished.'
+complete -c pypop3d -n '_shtab_pypop3d_using kick' -s h -l help -d 'show this help message and exit'
+complete -c pypop3d -n '_shtab_pypop3d_using kick' -s f -x -d configuration
+complete -c pypop3d -n '_shtab_pypop3d_using kick' -l socket -x -d 'control socket, if not the configuration'"'"'s control-socket'
+complete -c pypop3d -n '_shtab_pypop3d_using kick' -l user -x -d 'end all sessions of a user, named as at the login'
+complete -c pypop3d -n '_shtab_pypop3d_using; and test $_shtab_pypop3d_npos -eq 0' -a forget -d 'Have a user'"'"'s next login checked, whatever the login cache remembers.'
+complete -c pypop3d -n '_shtab_pypop3d_using forget' -s h -l help -d 'show this help message and exit'
+complete -c pypop3d -n '_shtab_pypop3d_using forget' -s f -x -d configuration
+complete -c pypop3d -n '_shtab_pypop3d_using forget' -l socket -x -d 'control socket, if not the configuration'"'"'s control-socket'

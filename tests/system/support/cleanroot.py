@@ -13,6 +13,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,24 @@ _SECONDS = 300
 _MORE = "systemd systemd-sysv"
 #: The environment of commands in it.
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def build(folder: Path) -> Path:
+    """Build our package into a folder; always of the same time, so that it is always the same package.
+
+    Raises:
+        RuntimeError: it cannot be built.
+    """
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "scripts/make-deb", "--output", folder],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "1767225600"},
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return Path(done.stdout.strip())
 
 
 class CleanRoot:
