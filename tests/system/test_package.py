@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.support.cleanroot import CleanRoot, Service, build, prepared
+from tests.system.support.cleanroot import CleanRoot, Service, build, newer, prepared
 from tests.system.support.pop3d import Telnet
 from tests.system.support.processes import CHECKOUT, free_port, listens, wait_for
 
@@ -163,21 +162,6 @@ def test_a_domain_is_served_with_the_capabilities_of_the_unit(
         daemon.stop()
     assert "Traceback" not in (folder / "served.log").read_text()
     assert not listens(port)
-
-
-def newer(package: Path, folder: Path) -> Path:
-    """Make the next version of a package: higher number, one configuration file of its own changed."""
-    tree = folder / "newer"
-    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
-    control = tree / "DEBIAN/control"
-    control.write_text(re.sub(r"(?m)^(Version: .*)$", r"\1+next", control.read_text()))
-    rotation = tree / "etc/logrotate.d/tpop3d-py"
-    rotation.write_text(f"{rotation.read_text()}# next\n")
-    made = folder / "tpop3d-py_next_all.deb"
-    subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", tree, made], check=True, capture_output=True
-    )
-    return made
 
 
 def test_an_upgrade_keeps_what_was_edited(

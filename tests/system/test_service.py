@@ -1,4 +1,7 @@
-"""The units of the Debian package, under a systemd that obeys all that is written in them."""
+"""The units of the Debian package, under a systemd that obeys all that is written in them.
+
+The last test takes the package away.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.support.cleanroot import prepared
+from tests.system.support.cleanroot import newer, prepared
 from tests.system.support.machine import Machine
 from tests.system.support.pop3d import Telnet
 from tests.system.support.processes import free_port, listens, wait_for
@@ -214,3 +217,17 @@ def test_the_daemon_tells_what_it_is_doing(service: Machine, port: int) -> None:
     client = logged_in(port)
     assert "luser@klient1.pl" in service.run("pypop3d status")
     client.close()
+
+
+def test_an_upgrade_restarts_what_runs_and_a_removal_stops_it(
+    machine: Machine, debian_package: Path, folder: Path, port: int
+) -> None:
+    machine.run("systemctl start pypop3d")
+    pid = main_pid(machine)
+    shutil.copy(newer(debian_package, folder), machine.root.path / "root/newer.deb")
+    machine.run("DEBIAN_FRONTEND=noninteractive apt-get install -q -y /root/newer.deb 2>&1")
+    assert main_pid(machine) not in ("0", pid)
+    logged_in(port).close()
+    machine.run("DEBIAN_FRONTEND=noninteractive apt-get remove -q -y tpop3d-py 2>&1")
+    assert not listens(port)
+    assert machine.run("systemctl is-failed pypop3d || true") == "inactive"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,21 @@ def build(folder: Path) -> Path:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return Path(done.stdout.strip())
+
+
+def newer(package: Path, folder: Path) -> Path:
+    """Make the next version of a package: higher number, one configuration file of its own changed."""
+    tree = folder / "newer"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^(Version: .*)$", r"\1+next", control.read_text()))
+    rotation = tree / "etc/logrotate.d/tpop3d-py"
+    rotation.write_text(f"{rotation.read_text()}# next\n")
+    made = folder / "tpop3d-py_next_all.deb"
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", tree, made], check=True, capture_output=True
+    )
+    return made
 
 
 class CleanRoot:
