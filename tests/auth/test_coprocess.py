@@ -195,6 +195,17 @@ def test_nuls_behind_an_answer_do_no_harm(start: Start) -> None:
         assert coprocess.ask({b"k": b"v"}) == {b"n": b"1"}
 
 
+def test_an_answer_in_single_octets_and_one_that_says_nothing_in_one(start: Start) -> None:
+    """The ways of tpop3d's own examples in sh and Ruby."""
+    drop = "for octet in b'result\\0NO\\0logmsg\\0\\0\\0': os.write(1, bytes([octet]))\n"
+    coprocess = start(
+        PRELUDE + f"while b'PASS' in asked():\n    {drop}    asked()\n    os.write(1, b'\\0')\n"
+    )
+    for _ in range(5):
+        assert coprocess.ask({b"method": b"PASS"}) == {b"result": b"NO", b"logmsg": b""}
+        assert coprocess.ask({b"method": b"ONLOGIN"}, terse=True) == {}
+
+
 def test_one_that_does_not_read(start: Start) -> None:
     """Its pipe is full after some questions, and a write must not wait."""
     coprocess = start(PRELUDE + "while True:\n    say('n', 1)\n    time.sleep(0.001)\n", timeout=HASTY)

@@ -12,6 +12,14 @@ TEXT = st.binary(max_size=20).map(lambda octets: octets.replace(b"\0", b""))
 PAIRS = st.dictionaries(TEXT.filter(bool), TEXT, max_size=6)
 
 
+def test_nothing_in_one_octet_where_that_will_do() -> None:
+    assert unpack(b"\0") is None
+    assert unpack(b"\0", terse=True) == unpack(b"\0\0", terse=True) == {}
+    assert unpack(b"", terse=True) is None
+    assert unpack(b"\0logmsg\0x\0\0", terse=True) == {b"logmsg": b"x"}
+    assert unpack(b"logmsg\0x\0", terse=True) is None
+
+
 def test_what_it_looks_like() -> None:
     assert pack({b"method": b"PASS", b"user": b"jan"}) == b"method\0PASS\0user\0jan\0\0"
     assert pack({}) == b"\0\0"

@@ -117,8 +117,12 @@ class Coprocess:
         with contextlib.suppress(Unanswered):
             self._start(time.monotonic() + _STARTING)
 
-    def ask(self, question: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    def ask(self, question: dict[bytes, bytes], *, terse: bool = False) -> dict[bytes, bytes]:
         """Return the answer to a question.
+
+        Args:
+            question: what is asked.
+            terse: whether one NUL is an answer: nothing is to be said to this.
 
         Raises:
             Unanswered: there is none, in time.
@@ -131,12 +135,12 @@ class Coprocess:
             if self._pipes is None:
                 self._start(deadline)
             try:
-                return self._exchange(packet, deadline)
+                return self._exchange(packet, deadline, terse)
             except _Ended:
                 if fresh:
                     raise
                 self._start(deadline)
-                return self._exchange(packet, deadline)
+                return self._exchange(packet, deadline, terse)
         except Unanswered:
             self._end()
             raise
@@ -150,11 +154,11 @@ class Coprocess:
         if self._helper is not None:
             self._helper.wait()
 
-    def _exchange(self, packet: bytes, deadline: float) -> dict[bytes, bytes]:
+    def _exchange(self, packet: bytes, deadline: float, terse: bool) -> dict[bytes, bytes]:
         if self._pipes is None:
             raise Unanswered("it does not run")
         until = min(deadline, time.monotonic() + self._job.timeout)
-        return self._pipes.exchange(packet, until)
+        return self._pipes.exchange(packet, until, terse)
 
     def _start(self, deadline: float) -> None:
         """Have the program started, after its predecessor has ended."""
@@ -207,7 +211,7 @@ class _Pipes:
         os.close(self._to)
         os.close(self._from)
 
-    def exchange(self, packet: bytes, deadline: float) -> dict[bytes, bytes]:
+    def exchange(self, packet: bytes, deadline: float, terse: bool) -> dict[bytes, bytes]:
         self._throw_away()
         try:
             if os.write(self._to, packet) < len(packet):  # at most PIPE_BUF, so it is all or nothing
@@ -216,7 +220,7 @@ class _Pipes:
             raise Unanswered("it does not read its questions") from None
         except BrokenPipeError:
             raise _Ended("it has ended") from None
-        return self._answer(deadline)
+        return self._answer(deadline, terse)
 
     def _throw_away(self) -> None:
         """Forget NULs behind the last answer; anything else would be taken for the next one."""
@@ -224,7 +228,7 @@ class _Pipes:
             if os.read(self._from, _READ).strip(b"\0") or os.read(self._from, _READ):
                 raise Unanswered("it said something that nobody has asked")
 
-    def _answer(self, deadline: float) -> dict[bytes, bytes]:
+    def _answer(self, deadline: float, terse: bool) -> dict[bytes, bytes]:
         octets = b""
         while True:
             self._wait(deadline)
@@ -235,7 +239,7 @@ class _Pipes:
                 raise Unanswered("it ended instead of answering")
             octets += piece
             try:
-                found = packets.unpack(octets)
+                found = packets.unpack(octets, terse=terse)
             except packets.BadPacket as error:
                 raise Unanswered(f"not an answer: {error}") from None
             if found is not None:

@@ -34,11 +34,15 @@ def pack(pairs: Mapping[bytes, bytes]) -> bytes:
     return packet
 
 
-def unpack(octets: bytes) -> dict[bytes, bytes] | None:
+def unpack(octets: bytes, *, terse: bool = False) -> dict[bytes, bytes] | None:
     """Read a packet; None if it has only begun.
 
     Of keys that come twice the first counts.  NULs behind the end, which some programs send, mean nothing;
     they may come late, and then stand before the next packet.
+
+    Args:
+        octets: what has come so far.
+        terse: whether one NUL is a whole packet, as the grammar has it and some programs do.
 
     Raises:
         BadPacket: it can become none.
@@ -51,7 +55,7 @@ def unpack(octets: bytes) -> dict[bytes, bytes] | None:
         if place < 0:
             break
         if not key:
-            return _ended(octets, place, pairs)
+            return _ended(octets, place, pairs, 1 if terse else 2)
         value, place = _text(octets, place)
         if place < 0:
             break
@@ -61,10 +65,10 @@ def unpack(octets: bytes) -> dict[bytes, bytes] | None:
     return None
 
 
-def _ended(octets: bytes, end: int, pairs: dict[bytes, bytes]) -> dict[bytes, bytes] | None:
+def _ended(octets: bytes, end: int, pairs: dict[bytes, bytes], least: int) -> dict[bytes, bytes] | None:
     if octets[end:].strip(b"\0") or end > LONGEST:
         raise BadPacket("a packet is too long, or something stands behind its end")
-    return None if len(octets) < 2 else pairs
+    return None if len(octets) < least else pairs
 
 
 def _text(octets: bytes, start: int) -> tuple[bytes, int]:

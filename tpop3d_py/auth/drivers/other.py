@@ -121,11 +121,11 @@ class Other:
 
     def logged_in(self, login: LoggedIn) -> None:
         """Tell the program of a login."""
-        self._reader.repeat(self._ask(answers.notice(login)))
+        self._reader.repeat(self._ask(answers.notice(login), terse=True))
 
-    def _ask(self, question: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    def _ask(self, question: dict[bytes, bytes], *, terse: bool = False) -> dict[bytes, bytes]:
         try:
-            return self._coprocess.ask(question)
+            return self._coprocess.ask(question, terse=terse)
         except HelperLost:
             # Nobody here has the rights to start another; a new process has them for a moment.
             signal.raise_signal(signal.SIGTERM)
