@@ -35,7 +35,9 @@ from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.binding import bind
 from tpop3d_py.server.bounds import LimitSettings
+from tpop3d_py.server.certificates import Pair, read
 from tpop3d_py.server.connection import Connection
+from tpop3d_py.server.contexts import Terms, make_context
 from tpop3d_py.server.crew import Generation, Kind, Role
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
@@ -47,7 +49,6 @@ from tpop3d_py.server.pressure import Shared
 from tpop3d_py.server.sessionlog import Dialogue, SessionLog
 from tpop3d_py.server.slots import MOST, Slot
 from tpop3d_py.server.supervisor import Supervisor
-from tpop3d_py.server.transport import server_context
 from tpop3d_py.server.worker import Worker, WorkerPlan
 
 CHUNK = b"0123456789abcde\r\n" * 4096
@@ -152,7 +153,7 @@ def open_doors(certificate: str, strict: bool) -> Iterator[Door]:
     )
     yield Door(bind(Listener("127.0.0.1", 0)), "klient1.pl", profile)
     if certificate:
-        context = server_context(certificate, certificate)
+        context = make_context(read(Pair(certificate, certificate)), Terms())
         for stls in (False, True):
             sock = bind(Listener("127.0.0.1", 0))
             yield Door(sock, "klient1.pl", dataclasses.replace(profile, stls=stls), context, stls)

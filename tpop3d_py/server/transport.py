@@ -204,15 +204,3 @@ def _unread(sock: socket.socket) -> int:
     except OSError:
         return 0
     return int(count)
-
-
-def server_context(certificate: str, key: str) -> ssl.SSLContext:
-    """Make the TLS context of a listener: TLS 1.2 and newer, tickets shared by all workers.
-
-    Raises:
-        OSError: a file cannot be read, or certificate and key do not fit (`ssl.SSLError` is an OSError).
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context
