@@ -242,7 +242,7 @@ def test_figures_count_what_clients_do_and_outlive_a_worker(watched: Watched) ->
     assert figures["pypop3d_sessions"] == figures["pypop3d_open_mailboxes"] == 1
     for name, more in {
         granted: 2,
-        "pypop3d_connections_total": 3,
+        "pypop3d_connections_accepted_total": 3,
         'pypop3d_commands_total{verb="RETR"}': 1,
         'pypop3d_error_replies_total{code="AUTH"}': 1,
         "pypop3d_messages_retrieved_total": 1,

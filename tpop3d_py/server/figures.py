@@ -38,7 +38,7 @@ _DRIVERS = ("directory", "flatfile", "gdbm", "ldap", "mysql", "other", "pam", "p
 _USUAL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LENGTHS = (0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 
-CONNECTIONS = _counter("pypop3d_connections_total", "Connections that were taken.")
+CONNECTIONS = _counter("pypop3d_connections_accepted_total", "Connections that were taken.")
 CLOSED = _counter(
     "pypop3d_connections_closed_total",
     "Connections that ended, by reason.",

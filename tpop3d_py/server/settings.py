@@ -110,7 +110,7 @@ class LogSettings:
         default=None,
         summary="File to write to as well as to syslog. SIGUSR1 goes over to a new file of that name; a "
         "program that rotates logs must create it for the run-as user, or leave that to us.",
-        example="/var/log/tpop3d.log",
+        example="/var/log/tpop3d/pop3.log",
     )
     form: str = setting(
         "log-format",
