@@ -198,8 +198,15 @@ def test_a_program_that_hangs_costs_those_who_wait_for_it_and_nobody_else(
 
 def test_a_class_in_python(folder: Path, vmail: pwd.struct_passwd) -> None:
     path = example("auth_python.py", folder)
+    path.write_text(
+        path.read_text().replace(
+            "\n\nif __name__",
+            "\n\nclass Tidy(Accounts):\n    def finish(self):\n"
+            "        self.print_log('finished')\n\n\nif __name__",
+        )
+    )
     users(folder, vmail, "haslo")
-    site = Site(folder, vmail, f"auth-python-enable: yes\nauth-python-class: {path}:Accounts\n")
+    site = Site(folder, vmail, f"auth-python-enable: yes\nauth-python-class: {path}:Tidy\n")
     try:
         assert site.subject("jan", "haslo") == b"Subject: jan"
         assert site.answers(("jan", "Haslo"), ("root", "haslo")) == [WRONG] * 2
@@ -212,6 +219,7 @@ def test_a_class_in_python(folder: Path, vmail: pwd.struct_passwd) -> None:
         assert f"FileNotFoundError: [Errno 2] No such file or directory: '{folder}/users'" in site.log()
     finally:
         site.stop()
+    assert site.log().count("auth-python: finished") == 2
 
 
 def test_text_files_by_domain_and_a_login_that_the_cache_knows(
