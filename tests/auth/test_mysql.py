@@ -72,7 +72,11 @@ def test_tls_is_verified_unless_somebody_says_no(tmp_path: Path) -> None:
 
 def test_the_same_in_the_words_of_postgresql() -> None:
     assert _options(Tls()) == {"sslmode": "disable"}
-    assert _options(Tls(on=True)) == {"sslmode": "verify-full", "sslrootcert": "system"}
+    assert _options(Tls(on=True)) == {
+        "sslmode": "verify-full",
+        "sslrootcert": "system",
+        "sslcertmode": "disable",
+    }
     assert _options(Tls(on=True, verify=False, cert="/c")) == {
         "sslmode": "require",
         "sslcert": "/c",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.support import sqlsite
 from tests.system.support.cleanroot import build
 from tests.system.support.exim import Exim
 from tests.system.support.mariadb import Mariadb
@@ -85,6 +86,44 @@ def exim(area: Path) -> Iterator[StartExim]:
 def debian_package(area: Path) -> Path:
     """The Debian package of this checkout, built once for all tests that install it."""
     return build(area)
+
+
+@pytest.fixture(scope="session")
+def sql_folder(area: Path, vmail: pwd.struct_passwd) -> Path:
+    """A folder with a certificate and one mailbox, for the SQL drivers."""
+    folder = area / "sql"
+    sqlsite.make_mail(folder, vmail.pw_name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sql_mysql(area: Path, sql_folder: Path, vmail: pwd.struct_passwd) -> Iterator[sqlsite.Base]:
+    """A MariaDB server that speaks TLS, which tests may stop, and give back as it was."""
+    base, server = sqlsite.mysql_base(area, sql_folder, vmail.pw_name)
+    yield base
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sql_pgsql(area: Path, sql_folder: Path, vmail: pwd.struct_passwd) -> Iterator[sqlsite.Base]:
+    """A PostgreSQL server of the same kind."""
+    base, server = sqlsite.pgsql_base(area, sql_folder, vmail.pw_name)
+    yield base
+    server.stop()
+
+
+@pytest.fixture
+def start(sql_folder: Path, vmail: pwd.struct_passwd) -> Iterator[sqlsite.StartSite]:
+    """A function that starts a pypop3d with some directives, until the test is over."""
+    running: list[sqlsite.Site] = []
+
+    def begin(directives: str) -> sqlsite.Site:
+        running.append(sqlsite.Site(sql_folder, vmail, directives))
+        return running[-1]
+
+    yield begin
+    for site in running:
+        site.pop3d.stop()
 
 
 @pytest.fixture(scope="session")

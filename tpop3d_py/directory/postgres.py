@@ -1,11 +1,11 @@
 """PostgreSQL, by psycopg 3: an optional part, loaded only where it is asked for.
 
-psycopg waits for an answer as long as it takes; here each wait has an end, as PyMySQL's has, because a server
-that hangs must not cost more than one login at a time.  No statement is prepared on the server, so that
-PgBouncer may stand between.
+psycopg waits two seconds for a connection at least, and for an answer as long as it takes; here every wait
+has a short end, as PyMySQL's have, so that a server that hangs costs no more than one login at a time.  No
+statement is prepared on the server, so that PgBouncer may stand between.
 
-When things fail: `DirectoryUnavailable` if the library is not installed; else what the library raises,
-which `faults` reads.
+When things fail: `ImportError` if the library is not installed; else what the library raises, which
+`faults` reads.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from psycopg import errors
-from psycopg.generators import execute as _execute  # noqa: F401 - loaded before root is given up
+from psycopg import errors, generators, waiting
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from tpop3d_py.directory.engine import CONNECT_SECONDS
 from tpop3d_py.directory.faults import TIMED_OUT
 
-#: Seconds; the least that psycopg accepts.
-_CONNECT_SECONDS = 2
+#: Seconds between two looks at the clock.
+_TICK = 0.1
 
 
 class _Connection(psycopg.Connection[Any]):
     """A connection whose waits have an end."""
 
-    answer_seconds = 1.5
+    answer_seconds = 0.0
 
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+    def wait(self, gen: Any, interval: float = _TICK, timeout: float | None = None) -> Any:
         """Drive an operation to its end; see psycopg."""
         try:
             return super().wait(gen, interval, timeout or self.answer_seconds)
@@ -47,20 +48,21 @@ def postgres_engine(url: URL, password: str | None, options: dict[str, str], ans
         options: more parameters of libpq, such as ``sslmode``.
         answer_seconds: how long one statement may take.
     """
+    conninfo = make_conninfo(
+        host=url.host,
+        port=url.port,
+        dbname=url.database,
+        user=url.username,
+        password=password,
+        gssencmode="disable",
+        application_name="pypop3d",
+        **options,
+    )
 
     def connect() -> _Connection:
-        connection = _Connection.connect(
-            host=url.host,
-            port=url.port,
-            dbname=url.database,
-            user=url.username,
-            password=password,
-            connect_timeout=_CONNECT_SECONDS,
-            gssencmode="disable",
-            application_name="pypop3d",
-            prepare_threshold=None,
-            **options,  # type: ignore[arg-type]
-        )
+        pgconn = waiting.wait_conn(generators.connect(conninfo), interval=_TICK, timeout=CONNECT_SECONDS)
+        connection = _Connection(pgconn)
+        connection.prepare_threshold = None
         connection.answer_seconds = answer_seconds
         return connection
 

@@ -26,8 +26,13 @@ class Mariadb:
         socket: path of its Unix socket.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Start a server whose files are all in `folder`, which account mysql must be able to enter."""
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Start a server.
+
+        Args:
+            folder: for all its files; account mysql must be able to enter it.
+            options: more for its command line.
+        """
         self.host = "127.0.0.1"
         self.port = free_port()
         self.socket = str(folder / "socket")
@@ -36,7 +41,7 @@ class Mariadb:
         for path in (folder, data):
             shutil.chown(path, "mysql", "mysql")
         _create_system_tables(data)
-        self.child = Child(self._command(data), folder / "mariadb.log", user="mysql")
+        self.child = Child([*self._command(data), *options], folder / "mariadb.log", user="mysql")
         try:
             self.child.wait_until(self._answers, "MariaDB")
         except Exception:

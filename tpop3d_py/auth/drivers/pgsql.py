@@ -97,9 +97,9 @@ def _options(tls: Tls) -> dict[str, str]:
         options = {"sslmode": "require"}
     else:
         options = {"sslmode": "verify-full", "sslrootcert": tls.ca or "system"}
-    if tls.cert:
-        options |= {"sslcert": tls.cert, "sslkey": tls.key or tls.cert}
-    return options
+    if not tls.cert:  # libpq would look for one in root's home
+        return options | {"sslcertmode": "disable"}
+    return options | {"sslcert": tls.cert, "sslkey": tls.key or tls.cert}
 
 
 PLUGIN = Plugin(NAME, PgsqlSettings, make)
