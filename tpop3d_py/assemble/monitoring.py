@@ -102,6 +102,7 @@ class Monitoring:
         self._ears = ears
         self._scene = scene
         self._counts = ears.metrics is not None
+        _count_losses(scene.log, scene.tally.master)  # until a process takes its own row
         if self._counts:
             # Now, as root and before the first fork: a process that has given root up may not find it.
             from tpop3d_py.server import metrics  # noqa: PLC0415, F401 - costs nobody who does not ask
@@ -156,12 +157,7 @@ class Monitoring:
 
     def _settle(self, slot: Slot, part: Part) -> memoryview:
         row = self._scene.tally.settle(slot.number, os.getpid(), part, self._scene.generation)
-        lost = figures.LOST_LINES.cell()
-
-        def count() -> None:
-            row[lost] += 1
-
-        self._scene.log.on_loss = count
+        _count_losses(self._scene.log, row)
         return row
 
     def _leave(self) -> None:
@@ -198,3 +194,13 @@ class Monitoring:
             "session_count": board.sessions(),
             "max_sessions": self._scene.limits.sessions,
         }
+
+
+def _count_losses(log: Log, row: memoryview) -> None:
+    """Have the lines that a process loses counted in its row."""
+    lost = figures.LOST_LINES.cell()
+
+    def count() -> None:
+        row[lost] += 1
+
+    log.on_loss = count
