@@ -120,7 +120,7 @@ class _Plan:
         """Bind all addresses of a listener that are this machine's."""
         buffer = self._conf.get(ServerSettings).tcp_send_buffer
         addresses = binding.addresses_of(listener)
-        trouble = None
+        elsewhere: list[ListenError] = []
         for family, address in addresses:
             key = key_of(family, address)
             if key in self._bound:
@@ -130,15 +130,14 @@ class _Plan:
             except ListenError as error:
                 if error.errno not in binding.ELSEWHERE:
                     raise
-                trouble = error
+                elsewhere.append(error)
                 continue
             binding.set_up(sock, buffer)
             self._bound.add(key)
             yield sock
-        if trouble is not None:
-            if len(addresses) == 1:
-                raise trouble
-            self._elsewhere.append(f"{trouble}; its other addresses are served")
+        if len(elsewhere) == len(addresses):
+            raise elsewhere[0]
+        self._elsewhere.extend(f"{error}; its other addresses are served" for error in elsewhere)
 
     def warnings(self) -> list[str]:
         """List what the operator should look at."""
