@@ -84,10 +84,11 @@ class Controller:
 
     def answer(self, client: socket.socket) -> None:
         """Answer one client."""
+        question = _question(client)  # read in any case: closing before that would take our answer with it
         if _user_of(client) not in self._plan.permitted:
             client.sendall(_line({"last": True, "error": "only root and the daemon's own user may ask"}))
             return
-        for message in self._answers(_question(client)):
+        for message in self._answers(question):
             client.sendall(_line(message))
 
     def _answers(self, question: Message) -> Iterator[Message]:
