@@ -1,4 +1,4 @@
-"""vmail: the directory's modern face; ``vmail db`` makes and upgrades the tables."""
+"""vmail: the directory's modern face: its tables (``vmail db``), and how passwords are stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pwd
 import sys
 from collections.abc import Sequence
 
-from tpop3d_py.cli import common
+from tpop3d_py.cli import common, vmail_passwords
 from tpop3d_py.directory import migrations
 from tpop3d_py.directory.engine import Directory, DirectorySettings, location, sqlite_path
 from tpop3d_py.directory.errors import Refused
@@ -21,6 +21,7 @@ examples:
   vmail db init                  (an empty database, or a new SQLite file)
   vmail db upgrade               (after an update; also adopts an original Vmail-SQL database)
   vmail -f test.conf db status   (exit code 1 if there is something to do)
+  vmail passwords report         (how many accounts have which kind of stored password)
 """
 
 
@@ -38,6 +39,7 @@ def make_parser() -> common.Parser:
     commands.add_parser("init", help="create the tables in an empty database").set_defaults(action=_init)
     commands.add_parser("upgrade", help="bring the tables up to date").set_defaults(action=_upgrade)
     commands.add_parser("status", help="say what the tables are").set_defaults(action=_status)
+    vmail_passwords.add_to(areas)
     return made
 
 

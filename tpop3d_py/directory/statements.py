@@ -219,6 +219,14 @@ def delete_forwarders(name: str) -> Delete:
     return forwarder.delete().where(forwarder.c.domain_name == name)
 
 
+# --- reports -----------------------------------------------------------------
+
+
+def stored_passwords(table_name: str) -> Select[str]:
+    """Read the stored password of every row."""
+    return select(metadata.tables[table_name].c.password_hash)
+
+
 # --- migrations --------------------------------------------------------------
 
 

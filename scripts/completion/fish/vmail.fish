@@ -50,7 +50,7 @@ function _shtab_vmail_using
   test "$_shtab_vmail_cmdpath" = "$argv"
 end
 
-set -g _shtab_vmail_commands db 'db init' 'db upgrade' 'db status'
+set -g _shtab_vmail_commands db 'db init' 'db upgrade' 'db status' passwords 'passwords report'
 set -g _shtab_vmail_opts_with_value -f
 
 complete -c vmail -e
@@ -71,3 +71,10 @@ complete -c vmail -n '_shtab_vmail_using db upgrade' -s f -x -d 'vmail.conf (els
 complete -c vmail -n '_shtab_vmail_using db; and test $_shtab_vmail_npos -eq 0' -a status -d 'say what the tables are'
 complete -c vmail -n '_shtab_vmail_using db status' -s h -l help -d 'show this help message and exit'
 complete -c vmail -n '_shtab_vmail_using db status' -s f -x -d 'vmail.conf (else $VMAIL_CONFIG, else /etc/vmail/vmail.conf)'
+complete -c vmail -n '_shtab_vmail_using; and test $_shtab_vmail_npos -eq 0' -a passwords -d 'see how passwords are stored'
+complete -c vmail -n '_shtab_vmail_using passwords' -s h -l help -d 'show this help message and exit'
+complete -c vmail -n '_shtab_vmail_using passwords' -s f -x -d 'vmail.conf (else $VMAIL_CONFIG, else /etc/vmail/vmail.conf)'
+complete -c vmail -n '_shtab_vmail_using passwords; and test $_shtab_vmail_npos -eq 0' -a report -d 'count accounts by the scheme of their passwords'
+complete -c vmail -n '_shtab_vmail_using passwords report' -s h -l help -d 'show this help message and exit'
+complete -c vmail -n '_shtab_vmail_using passwords report' -s f -x -d 'vmail.conf (else $VMAIL_CONFIG, else /etc/vmail/vmail.conf)'
+complete -c vmail -n '_shtab_vmail_using passwords report' -l json -d 'for programs'

@@ -24,6 +24,7 @@ from tpop3d_py.directory.operations.forwarders import (
     delete_forwarder,
     list_forwarders,
 )
+from tpop3d_py.directory.operations.passwords import stored_passwords
 from tpop3d_py.directory.operations.popboxes import (
     AddedPopbox,
     Popbox,
@@ -58,4 +59,5 @@ __all__ = [
     "set_password",
     "show_domain",
     "show_popbox",
+    "stored_passwords",
 ]
