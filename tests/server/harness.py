@@ -43,9 +43,10 @@ from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.limits import Shared
 from tpop3d_py.server.listeners import Listener
 from tpop3d_py.server.patience import Timeouts
-from tpop3d_py.server.pressure import Shared
+from tpop3d_py.server.reception import Manners, Reception
 from tpop3d_py.server.sessionlog import Dialogue, SessionLog
 from tpop3d_py.server.slots import MOST, Slot
 from tpop3d_py.server.supervisor import Supervisor
@@ -142,7 +143,7 @@ def open_maildrop(identity: Identity) -> FakeMaildrop:
     return FakeMaildrop(identity.user)
 
 
-def open_doors(certificate: str, strict: bool) -> Iterator[Door]:
+def open_doors(certificate: str, strict: bool, log: Log) -> Iterator[Door]:
     """Bind the listeners."""
     profile = Profile(
         failed_login_delay=0.3,
@@ -156,13 +157,15 @@ def open_doors(certificate: str, strict: bool) -> Iterator[Door]:
         context = make_context(read(Pair(certificate, certificate)), Terms())
         for stls in (False, True):
             sock = bind(Listener("127.0.0.1", 0))
-            yield Door(sock, "klient1.pl", dataclasses.replace(profile, stls=stls), context, stls)
+            own = dataclasses.replace(profile, stls=stls)
+            reception = None if stls else Reception(Manners(own, tls_at_once=True), (), log)
+            yield Door(sock, "klient1.pl", own, context, stls, reception)
 
 
 def main(certificate: str, idle: float, login: float, most: int, strict: bool) -> int:
     """Serve on free ports until told to stop."""
     log = Log("harness", level="debug", to_stderr=True)
-    doors = list(open_doors(certificate, strict))
+    doors = list(open_doors(certificate, strict, log))
     print(*(door.sock.getsockname()[1] for door in doors), flush=True)
     link, shared = AuthLink(2), Shared.for_rows(MOST)
     admission = Admission(open_maildrop, log)

@@ -13,8 +13,9 @@ from tpop3d_py.log import Log
 from tpop3d_py.server.bounds import Limits, LimitSettings
 from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.crossings import CALM
+from tpop3d_py.server.limits import Shared
 from tpop3d_py.server.patience import Patience, Timeouts
-from tpop3d_py.server.pressure import Pressure, Shared
+from tpop3d_py.server.pressure import Pressure
 
 FAR = 10**6
 
@@ -120,8 +121,46 @@ def test_the_oldest_of_the_busiest_source_goes() -> None:
 
 def test_of_many_sources_with_one_connection_the_oldest_goes() -> None:
     world = World(connections=100)
-    clients = [world.come(f"10.0.{number >> 8}.{number & 255}") for number in range(300)]
-    assert world.ended == clients[:200]
+    clients = [world.come(f"10.0.0.{number}") for number in range(180)]
+    assert world.ended == clients[:80]
+
+
+def test_a_rush_is_not_answered_with_a_rush_of_closings() -> None:
+    world = World(connections=100)
+    clients = [world.come(f"10.0.{number >> 8}.{number & 255}") for number in range(450)]
+    assert world.ended == clients[:100]
+    assert world.counts() == (350, 0), "they are let in beyond the limit, and closed bit by bit"
+    for count in (200, 300, 350, 350):
+        world.workers[0].due(world.now)
+        assert world.ended == clients[:count]
+    assert world.counts() == (100, 0)
+
+
+def test_nor_a_rush_from_one_address() -> None:
+    world = World(waiting_of_one=20)
+    crowd = [world.come("192.0.2.66") for _ in range(250)]
+    assert world.ended == crowd[:100]
+    for count in (200, 230, 230):
+        world.workers[0].due(world.now)
+        assert world.ended == crowd[:count]
+    assert not world.workers[0]._over_share
+
+
+def test_processes_share_the_work_of_closing() -> None:
+    world = World(workers=2, connections=100)
+    for number in range(400):
+        world.come(f"10.0.{number >> 8}.{number & 255}", row=number % 4 // 3)
+    assert world.counts()[0] > 200
+    for worker in world.workers:
+        worker.due(world.now)
+    assert 100 <= world.counts()[0] <= 125
+
+
+def test_beyond_the_descriptors_nobody_is_let_in_for_nothing() -> None:
+    world = World(connections=100, here=300)
+    clients = [world.come(f"10.0.{number >> 8}.{number & 255}") for number in range(600)]
+    assert world.counts() == (300, 0)
+    assert world.ended == clients[:300]
 
 
 def test_a_network_of_one_customer_is_one_source() -> None:
@@ -142,7 +181,7 @@ def test_who_is_being_served_is_passed_over() -> None:
 
 
 def test_sessions_are_never_closed_for_a_newcomer() -> None:
-    world = World(here=30)
+    world = World(here=20)
     sessions = [world.come("192.0.2.66") for _ in range(10)]
     for client in sessions:
         world.workers[0].logged_in(client)

@@ -19,8 +19,8 @@ from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.limits import Shared
 from tpop3d_py.server.patience import Timeouts
-from tpop3d_py.server.pressure import Shared
 from tpop3d_py.server.sessionlog import SessionLog
 from tpop3d_py.server.slots import Slots
 from tpop3d_py.server.worker import Worker, WorkerPlan

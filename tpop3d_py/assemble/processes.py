@@ -38,10 +38,10 @@ from tpop3d_py.server.ears import EarError
 from tpop3d_py.server.figures import LAYOUT, RELOADS, RESTARTS
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.limits import Shared
 from tpop3d_py.server.listeners import ListenError
 from tpop3d_py.server.meter import Both
 from tpop3d_py.server.patience import Timeouts
-from tpop3d_py.server.pressure import Shared
 from tpop3d_py.server.sessionlog import Dialogue, SessionLog
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 from tpop3d_py.server.slots import MOST, Slot, Slots

@@ -25,7 +25,7 @@ class Limits:
 
     Args:
         connections: of all processes together.
-        here: of one process, each session counted as three, for the files it has open.
+        here: of one process, each session counted as two, for the file it may have open.
         sessions: of all processes together.
         sessions_of_one: sessions of one source; 0: any number.
         waiting_of_one: connections of one source that have not logged in; 0: any number.

@@ -39,6 +39,15 @@ class Limit(Enum):
     STRESS = "time"
 
 
+#: What operators know them by.
+NAMES = {
+    Limit.CONNECTIONS: "max-connections",
+    Limit.SESSIONS: "max-children",
+    Limit.SESSIONS_OF_ONE: "max-sessions-per-address",
+    Limit.WAITING_OF_ONE: "max-waiting-per-address",
+    Limit.DESCRIPTORS: "open files",
+    Limit.STRESS: "less time for logins",
+}
 _INDEX = {limit: number for number, limit in enumerate(Limit)}
 _ROW = len(_INDEX) * _WIDTH
 

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import mmap
 import threading
+from dataclasses import dataclass
+
+from tpop3d_py.server.crossings import Crossings
+from tpop3d_py.server.sources import Census
 
 _CELL = 8
 _KINDS = 2
@@ -59,3 +63,27 @@ class Board:
     def clear(self, row: int) -> None:
         """Forget a process that died."""
         self._cells[row * _KINDS] = self._cells[row * _KINDS + 1] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the processes know of each other; made by the master before it forks."""
+
+    board: Board
+    census: Census
+    crossings: Crossings
+
+    @classmethod
+    def for_rows(cls, rows: int) -> Shared:
+        """Make it for so many processes at one time."""
+        return cls(Board(rows), Census(rows), Crossings(rows))
+
+    def open(self, row: int) -> None:
+        """Make room for a process; the master's."""
+        for part in (self.board, self.census, self.crossings):
+            part.open(row)
+
+    def clear(self, row: int) -> None:
+        """Forget a process that died."""
+        for part in (self.board, self.census, self.crossings):
+            part.clear(row)

@@ -6,6 +6,8 @@ The rules, for clients that have not logged in:
   is closed; so an attacker's connections go, and of honest clients at worst those that take longest.
 - Where one address has too many, its own oldest one is closed.
 - A connection that is just being served, or whose password is just being checked, is passed over.
+- Not more than `_CLOSED_AT_ONCE` are closed at a time, as long as there are descriptors: newcomers are let in
+  beyond the limit then, and the surplus is closed bit by bit.  What is closed at once comes again at once.
 - When `STRESS` of all connections are in use, logins get less time.
 
 For logins: over the limit of all sessions, or of those of one address, they are answered [SYS/TEMP].
@@ -23,18 +25,17 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice, takewhile
 
 from tpop3d_py.contracts import Reason, Refusal
 from tpop3d_py.log import Log
 from tpop3d_py.server.bounds import Limits
 from tpop3d_py.server.connection import Connection
-from tpop3d_py.server.crossings import Crossings, Limit
+from tpop3d_py.server.crossings import NAMES, Limit
 from tpop3d_py.server.deadlines import Deadlines
-from tpop3d_py.server.limits import Board
+from tpop3d_py.server.limits import Shared
 from tpop3d_py.server.ranking import Ranking, Source
-from tpop3d_py.server.sources import SESSIONS, WAITING, Census, source_of
+from tpop3d_py.server.sources import SESSIONS, WAITING, source_of
 
 #: Part of the connections in use from which on logins get less time.
 STRESS = 0.7
@@ -42,32 +43,11 @@ STRESS = 0.7
 _SLACK = 64
 #: How many connections are tried at most to close one.
 _TRIES = 8
+#: Connections closed to make room between two looks at the clock, and those closed at one look because they
+#: have taken too long.  An attacker whose connection is closed comes again faster than anybody can be served.
+_CLOSED_AT_ONCE, _LATE = 100, 200
 #: The ancestor's words, which log watchers know.
 _NO_LOGIN = "rejected login owing to high load"
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the processes know of each other; made by the master before it forks."""
-
-    board: Board
-    census: Census
-    crossings: Crossings
-
-    @classmethod
-    def for_rows(cls, rows: int) -> Shared:
-        """Make it for so many processes at one time."""
-        return cls(Board(rows), Census(rows), Crossings(rows))
-
-    def open(self, row: int) -> None:
-        """Make room for a process; the master's."""
-        for part in (self.board, self.census, self.crossings):
-            part.open(row)
-
-    def clear(self, row: int) -> None:
-        """Forget a process that died."""
-        for part in (self.board, self.census, self.crossings):
-            part.clear(row)
 
 
 class Pressure:
@@ -107,6 +87,12 @@ class Pressure:
         self._ranking = Ranking()
         self._deadlines: Deadlines[Connection] = Deadlines(lambda conn: conn.patience.deadline)
         self._patience = limits.login_seconds
+        #: Descriptors in use for clients that another process serves.
+        self.relayed = 0
+        #: How many may be closed to make room before the next look at the clock.
+        self._budget = _CLOSED_AT_ONCE
+        #: Sources that had more than their share.
+        self._over_share: dict[Source, None] = {}
 
     # --- what happens to connections ---------------------------------------
 
@@ -203,8 +189,11 @@ class Pressure:
         Those that have not logged in are late; of the others the deadline was over a moment ago.
         """
         self._feel(now)
+        self._close_surplus()
         with self._lock:
-            late = list(takewhile(lambda conn: conn.started + self._patience <= now, self._waiting))
+            late = list(
+                islice(takewhile(lambda conn: conn.started + self._patience <= now, self._waiting), _LATE)
+            )
             late.extend(self._deadlines.due(now))
         return late
 
@@ -235,7 +224,7 @@ class Pressure:
 
     def _exceeded(self, source: Source) -> Limit | None:
         limits = self._limits
-        if len(self._waiting) + 3 * len(self._sessions) > limits.here:
+        if self._files() > limits.here:
             return Limit.DESCRIPTORS
         if self._board.connections() > limits.connections:
             return Limit.CONNECTIONS
@@ -250,13 +239,41 @@ class Pressure:
         with self._lock:
             found = islice(source.waiting if of_one else self._ranking.oldest(), _TRIES)
             oldest = [conn for conn in found if conn is not newcomer]
+            if of_one:
+                self._over_share[source] = None
         self._hit(limit, self._about(limit, oldest[0] if oldest else newcomer))
+        if limit is not Limit.DESCRIPTORS and self._budget <= 0:
+            return True  # there are descriptors; see _close_surplus
+        self._budget -= 1
         if any(self._end(conn) for conn in oldest):
             return True
         if of_one or (limit is Limit.CONNECTIONS and len(self._waiting) <= _SLACK):
             return True
         self.left(newcomer)
         return False
+
+    def _close_surplus(self) -> None:
+        """Close what was too much since the last time, but not all at once."""
+        self._budget = _CLOSED_AT_ONCE
+        with self._lock:
+            shares = {source: over for source in self._over_share if (over := self._over(source))}
+            self._over_share = dict.fromkeys(shares)
+            victims = [conn for over in shares.values() for conn in over]
+            total = self._board.connections()
+            # The other processes see the same surplus; each closes its part.
+            surplus = (total - self._limits.connections) * len(self._waiting) / max(total, 1)
+            victims.extend(islice(self._ranking.oldest(), max(0, math.ceil(surplus))))
+        for conn in islice(victims, _CLOSED_AT_ONCE):
+            self._budget -= self._end(conn)
+
+    def _over(self, source: Source) -> list[Connection]:
+        """List the oldest connections of a source that are more than its share."""
+        over = self._census.count(WAITING, source.places) - self._limits.waiting_of_one
+        return list(islice(source.waiting, max(0, min(over, _CLOSED_AT_ONCE))))
+
+    def _files(self) -> int:
+        """Descriptors that the clients of this process may use."""
+        return len(self._waiting) + 2 * len(self._sessions) + self.relayed
 
     def _about(self, limit: Limit, conn: Connection) -> str:
         peer, limits = conn.peer, self._limits
@@ -279,23 +296,12 @@ class Pressure:
         """Find out whether there is stress, and what is over."""
         limits = self._limits
         used = self._board.connections() / limits.connections
-        here = (len(self._waiting) + 3 * len(self._sessions)) / limits.here
-        stressed = max(used, here) >= STRESS
+        stressed = max(used, self._files() / limits.here) >= STRESS
         self._patience = min(limits.login_seconds, limits.stressed_seconds if stressed else math.inf)
         if stressed:
             seconds = limits.stressed_seconds
             text = f"high load: {STRESS:.0%} of all connections are in use: logins get {seconds:g} s"
             self._hit(Limit.STRESS, text)
         for over in self._crossings.over(self._row, now):
-            name = _NAMES[over.limit]
+            name = NAMES[over.limit]
             self._log.notice(f"high load: {name}: over after {over.seconds:.0f} s, {over.hits} times")
-
-
-_NAMES = {
-    Limit.CONNECTIONS: "max-connections",
-    Limit.SESSIONS: "max-children",
-    Limit.SESSIONS_OF_ONE: "max-sessions-per-address",
-    Limit.WAITING_OF_ONE: "max-waiting-per-address",
-    Limit.DESCRIPTORS: "open files",
-    Limit.STRESS: "less time for logins",
-}

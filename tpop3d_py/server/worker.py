@@ -36,7 +36,8 @@ from tpop3d_py.server.door import Door
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.hearing import hear
-from tpop3d_py.server.pressure import Pressure, Shared
+from tpop3d_py.server.limits import Shared
+from tpop3d_py.server.pressure import Pressure
 from tpop3d_py.server.reactor import Reactor
 from tpop3d_py.server.sessionlog import SessionLog
 from tpop3d_py.server.slots import Slot
@@ -87,6 +88,9 @@ class Worker:
         plan: everything else.
     """
 
+    #: How to wait for answers.
+    _answer_events = select.EPOLLIN
+
     def __init__(self, slot: Slot, gate: Gate[Connection], plan: WorkerPlan) -> None:
         self._place = slot
         self._slot = slot.number
@@ -120,7 +124,7 @@ class Worker:
         for fd in self._doors:
             # Exclusive: one worker wakes up for one connection, not all of them.
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        self._epoll.register(self._answers, select.EPOLLIN)
+        self._epoll.register(self._answers, self._answer_events)
         self._epoll.register(self._control, select.EPOLLIN | select.EPOLLONESHOT)
         self._reactor.start()
         while not self._stopping:
