@@ -82,8 +82,9 @@ class Octets(Sequence[bytes]):
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        i = range(len(self))[index]
-        return self._blob[self._ends[i] : self._ends[i + 1]]
+        if index < 0:
+            index = range(len(self))[index]
+        return self._blob[self._ends[index] : self._ends[index + 1]]
 
     def __iter__(self) -> Iterator[bytes]:
         blob, start = self._blob, 0

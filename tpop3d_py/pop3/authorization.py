@@ -9,9 +9,7 @@ your name?`` there, which to a mail program means "logged in" (RFC 1939 section 
 STLS makes a new state of this one: everything the client said is forgotten, its name
 above all (RFC 2595 section 4); only its wrong logins stay counted.
 
-When things fail: wrong logins are slowed down and the last one allowed closes the
-connection; a login that could not be checked is no wrong login and is not slowed down, but as
-many of them close it too; a mailbox that cannot be had closes it at once.
+When things fail: see `refusals`.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from tpop3d_py.pop3.commands import Command
 from tpop3d_py.pop3.languages import Speech, lang
 from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.profile import Profile
+from tpop3d_py.pop3.refusals import Refusals
 from tpop3d_py.pop3.replies import Reply, Then
 from tpop3d_py.pop3.sasl import CANCEL, EMPTY, Ask, Check, Confirm, Dialog, challenge
 from tpop3d_py.pop3.texts import Texts
@@ -54,11 +53,10 @@ class Authorization:
         "_named",
         "_peer",
         "_profile",
+        "_refusals",
         "_secure",
         "_speech",
         "_timestamp",
-        "_unchecked",
-        "_wrong",
         "user",
     )
 
@@ -73,15 +71,14 @@ class Authorization:
         self._secure = secure
         self._named = False
         self._dialog: Dialog | None = None
-        self._wrong = 0
-        self._unchecked = 0
+        self._refusals = Refusals()
         self.user = ""
 
     def inside_tls(self) -> Authorization:
         """Return the state that follows STLS."""
         mine = self._peer, self._login, self._timestamp, self._profile, self._speech
         state = Authorization(*mine, secure=True)
-        state._wrong, state._unchecked = self._wrong, self._unchecked
+        state._refusals = self._refusals
         self._speech.reset()
         return state
 
@@ -140,28 +137,11 @@ class Authorization:
     def refused(self, refusal: Refusal) -> Reply:
         """Answer the login that was under way, which did not succeed."""
         self._named = False
-        if refusal.reason is not Reason.CREDENTIALS:
-            self.cancel()
-            return self._not_possible(refusal)
-        reply = self._wrong_login()
-        if self._dialog is not None and (told := self._dialog.refuse(reply)) is not None:
+        reply = self._refusals.answer(refusal, self._texts, self._profile)
+        wrong = refusal.reason is Reason.CREDENTIALS
+        if wrong and self._dialog is not None and (told := self._dialog.refuse(reply)) is not None:
             return told
         self.cancel()
-        return reply
-
-    def _not_possible(self, refusal: Refusal) -> Reply:
-        text, closes = _refusal_texts(self._texts)[refusal.reason]
-        self._unchecked += 1
-        closes |= self._unchecked >= self._profile.login_attempts
-        return Reply(False, text, refusal.reason.code, then=Then.CLOSE if closes else Then.CONTINUE)
-
-    def _wrong_login(self) -> Reply:
-        self._wrong += 1
-        reply = Reply(False, self._texts.wrong_login, Reason.CREDENTIALS.code)
-        reply.delay = self._profile.failed_login_delay
-        if self._wrong >= self._profile.login_attempts:
-            reply.text = self._texts.too_many_logins
-            reply.then = Then.CLOSE
         return reply
 
     # --- the commands -----------------------------------------------------
@@ -311,14 +291,3 @@ class Authorization:
 
 def _text(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
-
-
-def _refusal_texts(texts: Texts) -> dict[Reason, tuple[bytes, bool]]:
-    """Say for each reason but wrong credentials what is answered, and whether that ends the connection."""
-    return {
-        Reason.UNAVAILABLE: (texts.login_unavailable, False),
-        Reason.BUSY: (texts.busy, True),
-        Reason.LOCKED: (texts.mailbox_locked, True),
-        Reason.MAILBOX: (texts.mailbox_broken, True),
-        Reason.FORBIDDEN: (texts.forbidden, True),
-    }
