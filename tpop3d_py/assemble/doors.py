@@ -152,8 +152,8 @@ class _Plan:
             raise ListenError(f"listen-address {listener}: proxy= needs proxy-networks")
         forwarders = self._edge.xclient_networks
         reception = None
-        if naming or proxies or forwarders or tls.bindings:
-            at_once = bool(listener.certificate) and not listener.stls
+        at_once = bool(listener.certificate) and not listener.stls
+        if at_once or naming or proxies or forwarders or tls.bindings:
             manners = Manners(
                 profile, at_once, bool(tls.bindings), naming, proxies, listener.proxy_tls, forwarders
             )

@@ -36,7 +36,8 @@ class Door:
         profile: protocol settings of its sessions.
         tls: context for TLS; None on a plain listener.
         stls: TLS begins when the client says STLS, and not at once.
-        reception: finds out what has to be known of a client first; None where that is nothing.
+        reception: finds out what has to be known of a client first, and begins TLS where it begins at once;
+            None where there is nothing to be done.
         stands_for: the domain, or where it comes from, for the log.
     """
 
@@ -64,11 +65,11 @@ class Door:
             sock.setblocking(False)
             server = sock.getsockname()
             fd = sock.fileno()
-            transport = self._transport(sock)
+            kind = PlainTransport if self.reception is None else GuestTransport
         except OSError:  # gone already
             sock.close()
             return None
-        return fd, transport, Peer(client[0], client[1], server[0], server[1], self.domain)
+        return fd, kind(sock, self.tls), Peer(client[0], client[1], server[0], server[1], self.domain)
 
     def connection(
         self, fd: int, transport: Transport, peer: Peer, stamp: bytes, habits: Habits
@@ -77,9 +78,3 @@ class Door:
         if self.reception is None or not isinstance(transport, GuestTransport):
             return Connection(fd, transport, peer, stamp, self.profile, habits)
         return self.reception.connection(fd, transport, peer, stamp, habits)
-
-    def _transport(self, sock: socket.socket) -> Transport:
-        if self.reception is not None:  # which also begins TLS, in its turn
-            return GuestTransport(sock, self.tls)
-        plain = PlainTransport(sock, self.tls)
-        return plain if self.tls is None or self.stls else plain.with_tls()
