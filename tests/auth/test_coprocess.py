@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -164,6 +165,19 @@ def test_it_may_end_when_it_likes(start: Start) -> None:
     coprocess = start(PRELUDE + "asked()\nsay('pid', os.getpid())\n")
     pids = {pid_of(coprocess) for _ in range(5)}
     assert len(pids) == 5
+
+
+def test_a_helper_that_could_not_be_started(start: Start, log: Recorder) -> None:
+    never = Coprocess(Job("other", "/bin/true", os.getuid(), os.getgid(), (), 1.0), log, lambda: 1.0)
+    never.listen()
+    with pytest.raises(HelperLost):
+        never.ask({b"k": b"v"})
+    never.close()
+
+
+def test_somebody_who_has_all_the_time_in_the_world(start: Start) -> None:
+    coprocess = start(PRELUDE + "asked()\nsay('pid', os.getpid())\n", patience=math.inf)
+    assert pid_of(coprocess) != pid_of(coprocess)
 
 
 def test_one_that_always_ends_at_once(start: Start) -> None:

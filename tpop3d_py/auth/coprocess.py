@@ -101,15 +101,23 @@ class Coprocess:
             fds = theirs.fileno(), writes
             words = [*fds, job.timeout, job.uid, job.gid, groups, job.program, f"auth_{job.name}"]
             # -I -S: nothing but Python itself is loaded.  It ends when its socket does.
-            command = [sys.executable, "-I", "-S", spawner.__file__, *map(str, words)]
             self._helper = subprocess.Popen(  # noqa: S603 - this is what the operator has asked for
-                command, env={}, cwd="/", pass_fds=fds, start_new_session=True
+                [sys.executable, "-I", "-S", spawner.__file__, *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=writes,
+                env={},
+                cwd="/",
+                pass_fds=fds,
+                start_new_session=True,
             )
             os.close(writes)
         self._control, self._stderr = ours, reads
 
     def listen(self) -> None:
         """Begin to log what the program says, and start it."""
+        if self._control is None:
+            return
         # The thread must take none of the signals that the main one waits for.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         threading.Thread(target=_copy, args=(self._stderr, self._job, self._log), daemon=True).start()
@@ -166,7 +174,8 @@ class Coprocess:
         if self._control is None:
             raise HelperLost("there is no process that could run it")
         try:
-            self._control.settimeout(max(0.001, deadline - time.monotonic()))
+            most = _STARTING + 2 * self._job.timeout
+            self._control.settimeout(min(max(0.001, deadline - time.monotonic()), most))
             if not self._awaited:
                 self._control.send(b"start")
             self._awaited = True

@@ -131,8 +131,8 @@ class Runner:
         try:
             os.setsid()
             self._prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-            for number in _IGNORED:
-                signal.signal(number, signal.SIG_DFL)
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                signal.signal(number, signal.SIG_DFL)  # whatever we, or who started the daemon, have ignored
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             # Ours are all above 2, and none but these three outlives the execution.
             for fd, standard in ((stdin, 0), (stdout, 1), (self._stderr, 2)):
