@@ -5,13 +5,15 @@ STLS, then serves.  The accounts:
 ``ok`` has three small messages, ``big`` one of 64 MiB made as it is sent, ``broken`` one that breaks off,
 ``late`` is checked for ever, ``dead`` kills its authenticator, ``locked`` cannot be opened, ``bug`` makes the
 session fail, ``slowquit`` needs half a second to remove messages, ``unclosable`` cannot be
-released, ``sizeless`` opens a mailbox whose sizes cannot be told.
+released, ``sizeless`` opens a mailbox whose sizes cannot be told.  With the variable HARNESS_CONTROL there
+is a monitor that listens on the Unix socket it names.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,17 +32,19 @@ from tpop3d_py.contracts import (
 )
 from tpop3d_py.log import Log
 from tpop3d_py.pop3.profile import Profile
-from tpop3d_py.server import authenticator
+from tpop3d_py.server import authenticator, ears, monitor
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.binding import bind
 from tpop3d_py.server.bounds import LimitSettings
+from tpop3d_py.server.census import Census, Part
 from tpop3d_py.server.certificates import Pair, read
 from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.contexts import Terms, make_context
 from tpop3d_py.server.crew import Generation, Kind, Role
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.endpoint import end_point
+from tpop3d_py.server.figures import LAYOUT
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.limits import Shared
@@ -48,8 +52,9 @@ from tpop3d_py.server.listeners import Listener
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.reception import Manners, Reception
 from tpop3d_py.server.sessionlog import Dialogue, SessionLog
-from tpop3d_py.server.slots import MOST, Slot
+from tpop3d_py.server.slots import MOST, Slot, Slots
 from tpop3d_py.server.supervisor import Supervisor
+from tpop3d_py.server.tally import Tally
 from tpop3d_py.server.worker import Worker, WorkerPlan
 
 CHUNK = b"0123456789abcde\r\n" * 4096
@@ -181,7 +186,10 @@ def main(certificate: str, idle: float, login: float, most: int, strict: bool) -
         SessionLog(log),
     )
 
+    tally, slots = Tally(LAYOUT, MOST), Slots()
+
     def work(n: int, slot: Slot) -> None:
+        tally.settle(slot.number, os.getpid(), Part.WORKER, 1)
         gate: Gate[Connection] = Gate(link.requests_out, link.answers_in[n], n, 1.0, log)
         Worker(slot, gate, plan).run()
 
@@ -190,11 +198,22 @@ def main(certificate: str, idle: float, login: float, most: int, strict: bool) -
 
     def mourn(n: int, slot: Slot) -> None:
         shared.clear(slot.number)
+        tally.bury(slot.number)
         link.drain(n)
 
     roles = [Role(f"worker {n}", partial(work, n), partial(mourn, n), Kind.WORKER, born) for n in (0, 1)]
     roles += [Role("authenticator", lambda _slot: authenticator.serve(link, decide, 1.0, log))] * 2
-    return Supervisor(Generation(roles, log)).run()
+    if path := os.environ.get("HARNESS_CONTROL"):
+        sock = ears.listen(ears.Ear(path=path), 0o600)
+        roles.append(Role("monitor", lambda _slot: watch(sock, tally, slots, log), kind=Kind.MONITOR))
+    return Supervisor(Generation(roles, log), slots=slots).run()
+
+
+def watch(sock: socket.socket, tally: Tally, slots: Slots, log: Log) -> None:
+    """Be the monitor."""
+    census = Census(tally, 1, {}, slots.living(), lambda: "")
+    plan = monitor.MonitorPlan(sock, None, census, lambda _: (b"", ""), dict, {os.geteuid()}, log)
+    monitor.serve(plan)
 
 
 if __name__ == "__main__":

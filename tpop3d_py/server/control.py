@@ -96,7 +96,7 @@ class Respondent:
             yield from self._sessions(number)
             return
         if wanted == "kick":
-            done = self._kick(str(question.get("id", "")), user)
+            done = self._kick(str(question.get("id") or ""), user)
         elif wanted == "forget" and isinstance(user, str):
             self._forget(user)
             done = 1
