@@ -24,6 +24,8 @@ from tpop3d_py.pop3.texts_pl import POLISH
 CATALOGS = {"classic": CLASSIC, "polite": POLITE, "polish": POLISH}
 
 DEFAULT = b"i-default"
+#: What a session may be in.
+TAGS = (DEFAULT, b"en", b"pl")
 _LISTED = ((b"en", "English"), (b"pl", "polski"), (DEFAULT, "English"))
 LISTING = b"".join(b"%b %b\r\n" % (tag, name.encode()) for tag, name in _LISTED)
 
@@ -65,6 +67,25 @@ class Speech:
         self._chosen = False
         self._tag = DEFAULT
         self.texts = self._languages.ascii
+
+    @property
+    def carried(self) -> tuple[bool, int, bool]:
+        """What `carry_on` needs elsewhere: whether chosen, the tag's place in `TAGS`, whether preferred."""
+        return self._chosen, TAGS.index(self._tag), self.texts is self._languages.preferred
+
+    def carry_on(self, chosen: bool, tag: int, preferred: bool) -> None:
+        """Go on in the language of a session in another process.
+
+        Raises:
+            ValueError: there is no such language.
+        """
+        if tag >= len(TAGS):
+            raise ValueError("an unknown language")
+        self._chosen, self._tag = chosen, TAGS[tag]
+        if preferred:
+            self.texts = self._languages.preferred
+        elif chosen:
+            self.texts = self._languages.by_tag[self._tag]
 
     def allow_utf8(self) -> None:
         """Use UTF-8 from now on; a language that was chosen stays."""

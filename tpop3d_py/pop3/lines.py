@@ -71,6 +71,11 @@ class LineBuffer:
         """Octets held that no line has been made of yet."""
         return len(self._data) - self._start
 
+    @property
+    def rest(self) -> bytes:
+        """The octets of `pending`."""
+        return self._data[self._start :]
+
     def whole(self, data: bytes) -> bytes | None:
         """Return the line if octets from the network are one command and nothing else, as nearly always.
 

@@ -21,7 +21,8 @@ from tpop3d_py.pop3.authorization import Authorization
 from tpop3d_py.pop3.capabilities import capability_lines
 from tpop3d_py.pop3.commands import parse
 from tpop3d_py.pop3.counters import Counters
-from tpop3d_py.pop3.languages import Speech
+from tpop3d_py.pop3.handover import Carried
+from tpop3d_py.pop3.languages import CATALOGS, Speech
 from tpop3d_py.pop3.lines import Expected
 from tpop3d_py.pop3.mistakes import Mistake
 from tpop3d_py.pop3.profile import Profile
@@ -137,6 +138,29 @@ class Session:
         if not isinstance(self._state, Authorization) or self._state.secure:
             raise RuntimeError("TLS may start once, before a login")
         self._state = self._state.inside_tls()
+
+    def carried(self) -> Carried:
+        """Tell what another process needs to go on behind the login under way."""
+        catalogs = tuple(CATALOGS.values())
+        catalog = catalogs.index(self._profile.texts)
+        chosen, tag, preferred = self._speech.carried
+        bound, counters = bool(self._profile.binding), self.counters
+        secure = isinstance(self._state, Authorization) and self._state.secure
+        return Carried(catalog, bound, secure, chosen, tag, preferred, counters.commands, counters.errors)
+
+    def carry_on(self, user: str, carried: Carried) -> None:
+        """Be a session of another process that waits for its login to finish.
+
+        Args:
+            user: the name as sent.
+            carried: from there; its profile is this session's already.
+
+        Raises:
+            ValueError: what was carried makes no sense.
+        """
+        self._speech.carry_on(carried.chosen, carried.tag, carried.preferred)
+        self.counters.commands, self.counters.errors = carried.commands, carried.errors
+        self._state.user, self._waiting = user, True
 
     def login_finished(self, outcome: Maildrop | Refusal | Challenge) -> Reply:
         """Answer the login under way; takes the maildrop over, whatever has happened meanwhile."""

@@ -21,12 +21,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tpop3d_py.contracts import Credentials, Decision
+from tpop3d_py.contracts import Credentials, Decision, Verdict
 from tpop3d_py.log import Log
-from tpop3d_py.server.authlink import PACKET, AuthLink, pack_answer, unpack_request
+from tpop3d_py.server.authlink import PACKET, AuthLink, Request, pack_answer, unpack_request
 from tpop3d_py.server.hearing import hear
 
 Decide = Callable[[Credentials], Decision]
+#: Has a login that was granted go on elsewhere; returns None then, else the answer.
+Grant = Callable[[Request, Decision], Decision | None]
 
 
 class Chores(Protocol):
@@ -39,7 +41,14 @@ class Chores(Protocol):
         """Do one thing; must not raise."""
 
 
-def serve(link: AuthLink, decide: Decide, deadline: float, log: Log, chores: Chores | None = None) -> None:
+def serve(
+    link: AuthLink,
+    decide: Decide,
+    deadline: float,
+    log: Log,
+    chores: Chores | None = None,
+    grant: Grant | None = None,
+) -> None:
     """Answer login requests until told to end by SIGTERM; the alarm is set for what comes after, too.
 
     Args:
@@ -48,6 +57,7 @@ def serve(link: AuthLink, decide: Decide, deadline: float, log: Log, chores: Cho
         deadline: seconds one check may take.
         log: for damaged packets.
         chores: done between logins, each within the deadline.
+        grant: asked about each login that is granted; None: who asked is answered.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     end = _End()
@@ -57,7 +67,7 @@ def serve(link: AuthLink, decide: Decide, deadline: float, log: Log, chores: Cho
             packet = end.or_packet(link.requests_in)
             signal.setitimer(signal.ITIMER_REAL, deadline)
             try:
-                _answer(link, packet, decide)
+                _answer(link, packet, decide, grant)
             except ValueError as error:
                 log.error(f"authentication: dropped a damaged request: {error}")
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -99,8 +109,14 @@ def _has_packet(requests: socket.socket) -> bool:
     return bool(select.select([requests], [], [], 0)[0])
 
 
-def _answer(link: AuthLink, packet: bytes, decide: Decide) -> None:
+def _answer(link: AuthLink, packet: bytes, decide: Decide, grant: Grant | None) -> None:
     request = unpack_request(packet)
-    if request.expires > time.monotonic() * 1000:
-        answer = pack_answer(request.number, decide(request.credentials))
-        link.answers_out[request.worker].send(answer)
+    if not 0 <= request.worker < len(link.answers_out):
+        raise ValueError("there is no such worker")
+    if request.expires <= time.monotonic() * 1000:
+        return
+    decision: Decision | None = decide(request.credentials)
+    if grant is not None and decision is not None and decision.verdict is Verdict.GRANTED:
+        decision = grant(request, decision)
+    if decision is not None:
+        link.answers_out[request.worker].send(pack_answer(request.number, decision))

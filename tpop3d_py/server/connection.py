@@ -28,6 +28,7 @@ from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.replies import Reply, Then, encode
 from tpop3d_py.pop3.session import Session
 from tpop3d_py.server.habits import Habits
+from tpop3d_py.server.handover import Luggage
 from tpop3d_py.server.outbox import Outbox
 from tpop3d_py.server.patience import Patience
 from tpop3d_py.server.spare import NO_ROOM
@@ -169,6 +170,42 @@ class Connection:
         self._outbox.close()
         self.session.connection_lost()
         self.transport.close()
+
+    def luggage(self, ticket: bytes, worker: int) -> Luggage:
+        """Tell what another process needs to go on behind the login under way.
+
+        Args:
+            ticket: number of the ticket that lets the connection in there.
+            worker: slot of this process.
+        """
+        started, asked = int(self.started * 1000), int(self.asked_at * 1000)
+        carried, relayed = self.session.carried(), not self.transport.passes
+        unread, unsent = self._lines.rest, self._outbox.unsent()
+        return Luggage(
+            ticket, worker, relayed, self.received, self.sent, started, asked, carried, unread, unsent
+        )
+
+    def carry_on(self, user: str, luggage: Luggage, profile: Profile) -> None:
+        """Be the connection that has come from another process; `finish_login` is next.
+
+        Args:
+            user: the name as sent.
+            luggage: from there.
+            profile: settings of the session.
+
+        Raises:
+            ValueError: what was carried makes no sense.
+        """
+        self.session = Session(self.peer, self, b"", profile, secure=luggage.carried.secure)
+        self.session.carry_on(user, luggage.carried)
+        self.started, self.asked_at = luggage.started / 1000, luggage.asked / 1000
+        self.received, self._outbox.sent = luggage.received, luggage.sent
+        self._lines.feed(luggage.unread)
+        self._outbox.put(luggage.unsent)
+
+    def leave(self) -> None:
+        """Forget the connection, with which another process goes on."""
+        self.transport.leave()
 
     def kick(self) -> None:
         """End the connection from outside, as if it had been lost; any thread may say so.

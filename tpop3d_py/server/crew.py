@@ -4,6 +4,10 @@ One reading makes a *generation*: workers that serve clients, helpers that serve
 that asks all of them.  A new generation starts beside the old one, which is retired: its workers take no new
 clients and end with their last one, its helpers end after them.  So no session is dropped by a reload.
 
+In separated mode there are mail processes, too, some of which are made when they are first needed and end
+when they are not needed any more (`Crew.hire`).  They outlive the workers of their generation, whose clients
+they have taken over.
+
 When things fail: a process that dies is replaced at once, and after a second if it had not lived that long,
 so that a fault at start-up cannot eat the machine.  One that cannot be made is tried again after a second.
 A worker that has shown no sign of life for `HUNG` seconds is killed and replaced.
@@ -14,12 +18,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.hearing import HELD
@@ -40,8 +45,13 @@ class Kind(Enum):
     """What a process is for."""
 
     WORKER = "serves clients"
+    MAIL = "serves clients that workers of its generation have let in"
     HELPER = "serves the workers of its generation"
     MONITOR = "asks all workers; started anew when one of them is"
+
+
+#: Those with clients of their own.
+_SERVING = (Kind.WORKER, Kind.MAIL)
 
 
 def _nothing(_slot: Slot) -> None:
@@ -58,6 +68,7 @@ class Role:
         mourn: runs in the master when the process has died, before it is replaced.
         kind: what it is for.
         born: runs in the master before the process is made.
+        passing: it is needed no more once it has ended, whatever it died of.
     """
 
     name: str
@@ -65,6 +76,22 @@ class Role:
     mourn: Callable[[Slot], None] = _nothing
     kind: Kind = Kind.HELPER
     born: Callable[[Slot], None] = _nothing
+    passing: bool = False
+
+
+class Errands(Protocol):
+    """What processes of a generation ask the master for."""
+
+    def sockets(self) -> Sequence[socket.socket]:
+        """Return where they ask."""
+
+    def attend(self, sock: socket.socket, hire: Callable[[Role], None]) -> None:
+        """Read and answer what has come; must neither wait nor raise.
+
+        Args:
+            sock: one of `sockets`.
+            hire: has a process made.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +104,7 @@ class Generation:
         linger: seconds that helpers may be needed after their workers take no new clients.
         outdated: tells, without waiting, whether files have changed that should be read again.
         missed: told of each process that died without being told to and is replaced.
+        errands: what its processes ask for; None: nothing.
     """
 
     roles: Sequence[Role]
@@ -84,6 +112,7 @@ class Generation:
     linger: float = 120.0
     outdated: Callable[[], bool] = lambda: False
     missed: Callable[[Role], None] = lambda _role: None
+    errands: Errands | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +143,8 @@ class Crew:
         """Start a new generation at the next `start_due` and retire the present one."""
         older, self.current = self.current, newer
         self._retired[older] = time.monotonic() + older.linger
-        self._due = [due for due in self._due if due[2] is not older or due[1].kind is Kind.HELPER]
+        kept = (Kind.HELPER, Kind.MAIL)
+        self._due = [due for due in self._due if due[2] is not older or due[1].kind in kept]
         self._due += [(0.0, role, newer) for role in newer.roles]
         for pid, member in self._members(older):
             if member.role.kind is Kind.WORKER:
@@ -132,7 +162,7 @@ class Crew:
                 continue
             try:
                 self._start(role, generation, now)
-                workers |= role.kind is Kind.WORKER
+                workers |= role.kind in _SERVING
             except OSError as error:  # a limit of processes, descriptors or memory is reached
                 generation.log.error(f"{role.name}: cannot fork: {error.strerror}; trying again")
                 waiting.append((now + _BACKOFF, role, generation))
@@ -160,11 +190,26 @@ class Crew:
         watching, self._tended = now - self._tended < 2 * TEND, now
         if watching:  # else the whole machine slept, and nobody is to blame for silence
             for pid, member in list(self._living.items()):
-                if member.role.kind is Kind.WORKER and member.slot.silent_for() > HUNG:
+                if member.role.kind in _SERVING and member.slot.silent_for() > HUNG:
                     member.generation.log.error(f"{member.role.name} (pid {pid}) is hung; killing it")
                     _kill(pid, signal.SIGKILL)
         for generation, end in list(self._retired.items()):
             self._dismiss(generation, now >= end)
+
+    def hire(self, role: Role, generation: Generation) -> None:
+        """Have a process made at the next `start_due`, unless its generation is not served any more."""
+        if generation is self.current or generation in self._retired:
+            self._due.append((0.0, role, generation))
+
+    def errands(self) -> dict[socket.socket, Generation]:
+        """Tell where processes ask the master for something."""
+        served = (self.current, *self._retired)
+        return {sock: each for each in served if each.errands is not None for sock in each.errands.sockets()}
+
+    def run_errand(self, sock: socket.socket, generation: Generation) -> None:
+        """Attend to what has come on one of the sockets of `errands`."""
+        if generation.errands is not None:
+            generation.errands.attend(sock, lambda role: self.hire(role, generation))
 
     def signal_all(self, number: int) -> None:
         """Send a signal to every process."""
@@ -205,8 +250,9 @@ class Crew:
         now = time.monotonic()
         generation, role = member.generation, member.role
         retired = generation is not self.current
-        needed = not retired or (role.kind is Kind.HELPER and generation in self._retired)
-        if not (member.asked and (needed or status == 0)):
+        helps = role.kind in (Kind.HELPER, Kind.MAIL)
+        needed = (not retired or (helps and generation in self._retired)) and not role.passing
+        if not ((member.asked or role.passing) and (needed or status == 0)):
             replaced = needed and not member.asked
             if replaced:
                 generation.missed(role)
@@ -223,7 +269,10 @@ class Crew:
                 self._tell(pid, member, signal.SIGTERM)
 
     def _dismiss(self, generation: Generation, overdue: bool) -> None:
-        """End the helpers of a retired generation when its workers have gone, or need them no more."""
+        """End the helpers of a retired generation when its workers have gone, or need them no more.
+
+        Mail processes serve whom they have and then end.
+        """
         members = list(self._members(generation))
         served = any(member.role.kind is Kind.WORKER for _, member in members)
         if served and not overdue:
@@ -233,6 +282,8 @@ class Crew:
         for pid, member in members:
             if member.role.kind is Kind.HELPER:
                 self._tell(pid, member, signal.SIGTERM)
+            elif member.role.kind is Kind.MAIL:
+                self._tell(pid, member, signal.SIGUSR2)
 
     def _members(self, generation: Generation) -> Iterator[tuple[int, _Member]]:
         yield from [(p, m) for p, m in self._living.items() if m.generation is generation]

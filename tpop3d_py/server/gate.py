@@ -71,13 +71,17 @@ class Gate(Generic[Waiter]):
         """
         if self._memory is not None and (known := self._memory.recall(credentials)) is not None:
             return known
-        number, now = next(self._numbers), time.monotonic()
+        number, now = self._number(), time.monotonic()
         expires = int((now + self._timeout) * 1000)
         packet = pack_request(Request(number, self._worker, expires, credentials))
         self._waiting[number] = _Asked(waiter, credentials, now)
         self._unsent.append(packet)
         self._send()
         return None
+
+    def _number(self) -> int:
+        """Return a number for a request, which no other one has."""
+        return next(self._numbers)
 
     @property
     def waiting(self) -> int:

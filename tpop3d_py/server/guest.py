@@ -94,6 +94,11 @@ class Guest(Connection):
         self._steps = None
         super().close()
 
+    def leave(self) -> None:
+        """Forget the connection, with which another process goes on."""
+        self._steps = self._receiver = self.plain.on_choice = None
+        super().leave()
+
     def meet(self, peer: Peer, profile: Profile, secure: bool) -> None:
         """Begin the session anew with what is known now; nothing has been said yet.
 

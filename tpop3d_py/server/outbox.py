@@ -68,6 +68,10 @@ class Outbox:
             if turn > _TURN and self:
                 return Next.TURN
 
+    def unsent(self) -> bytes:
+        """Return what has not gone out; for somebody else to send, before a login, where it is little."""
+        return b"".join((self._octets, *(self._body or ())))
+
     def close(self) -> None:
         """Release a message that was not sent to its end."""
         if self._body is not None:

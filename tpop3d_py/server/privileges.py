@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pwd
 import resource
@@ -15,6 +16,7 @@ import signal
 from collections.abc import Iterable
 
 _PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,12 +71,43 @@ def drop_for_good(user: str, extra_groups: Iterable[int]) -> None:
         PrivilegeError: the account does not exist, is root, or something of root is left.
     """
     account = check_account(user)
-    if account is not None:
-        groups = {*os.getgrouplist(user, account.pw_gid), *extra_groups} - {0}
-        os.setgroups(sorted(groups))
-        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-        _verify(account.pw_uid, account.pw_gid)
+    if account is None:
+        _forbid_new_privileges()
+    else:
+        become(account.pw_uid, account.pw_gid, {*os.getgrouplist(user, account.pw_gid), *extra_groups})
+
+
+def become(uid: int, gid: int, groups: Iterable[int]) -> None:
+    """Have root become these ids and keep nothing of root, without any way back.
+
+    Args:
+        uid: not 0.
+        gid: not 0.
+        groups: supplementary groups; root's is left out.
+
+    Raises:
+        PrivilegeError: an id is root's, or something of root is left.
+    """
+    if uid <= 0 or gid <= 0:
+        raise PrivilegeError(f"uid {uid} and gid {gid} are not to be served")
+    _empty_bounding_set()
+    os.setgroups(sorted({*groups} - {0}))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    _verify(uid, gid)
+    _forbid_new_privileges()
+
+
+def _empty_bounding_set() -> None:
+    """Let no program that is executed later have a capability, whatever its file says (capabilities(7))."""
+    capability = 0
+    while _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+    if ctypes.get_errno() != errno.EINVAL:  # which says that the kernel knows no more of them
+        raise PrivilegeError(f"capability bounding set: {os.strerror(ctypes.get_errno())}")
+
+
+def _forbid_new_privileges() -> None:
     # Not even through a set-uid program; inherited by every process made from here on.
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise PrivilegeError(f"no_new_privs: {os.strerror(ctypes.get_errno())}")

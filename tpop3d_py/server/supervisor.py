@@ -102,9 +102,14 @@ class Supervisor:
             self._notifier.alive()
 
     def _sleep(self, most: float) -> None:
-        """Wait for a signal, but not for longer than some seconds."""
-        with contextlib.suppress(InterruptedError):
-            select.select([self._ring_out], [], [], most)
+        """Wait for a signal, but not for longer than some seconds; run errands that come meanwhile."""
+        errands = {sock.fileno(): (sock, one) for sock, one in self._crew.errands().items()}
+        poll = select.poll()  # not select(2), which knows no descriptors above 1,023
+        for fd in (self._ring_out, *errands):
+            poll.register(fd, select.POLLIN)
+        for fd, _ in poll.poll(most * 1000):
+            if fd in errands:
+                self._crew.run_errand(*errands[fd])
         with contextlib.suppress(BlockingIOError):
             while os.read(self._ring_out, 512):
                 pass

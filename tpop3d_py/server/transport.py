@@ -30,6 +30,8 @@ class Transport(Protocol):
     blocked_on: int
     #: Whether octets travel inside TLS.
     secure: bool
+    #: Whether another process may go on with the descriptor, since there is nothing else to it.
+    passes: bool
 
     def receive(self) -> bytes | None:
         """Return some octets, b"" when the client is gone, None when there is nothing yet."""
@@ -53,6 +55,9 @@ class Transport(Protocol):
     def cut(self) -> None:
         """End the connection while another thread may be using it: to that one the client is gone."""
 
+    def leave(self) -> None:
+        """Close the descriptor and leave the connection as it is, to another process."""
+
     def close(self) -> None:
         """Close without waiting."""
 
@@ -67,6 +72,7 @@ class PlainTransport:
 
     __slots__ = ("_context", "_sock", "blocked_on")
     secure = False
+    passes = True
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
         self._sock = sock
@@ -115,6 +121,10 @@ class PlainTransport:
         """End the connection while another thread may be using it: to that one the client is gone."""
         _cut(self._sock)
 
+    def leave(self) -> None:
+        """Close the descriptor and leave the connection as it is, to another process."""
+        self._sock.close()
+
     def close(self) -> None:
         """Close without waiting; octets left unread would reset the connection and take our last reply."""
         with contextlib.suppress(OSError):
@@ -130,6 +140,7 @@ class TlsTransport:
 
     __slots__ = ("_sock", "blocked_on")
     secure = True
+    passes = False
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -174,6 +185,10 @@ class TlsTransport:
     def cut(self) -> None:
         """End the connection while another thread may be using it: to that one the client is gone."""
         _cut(self._sock)
+
+    def leave(self) -> None:
+        """Close the descriptor and leave the connection as it is, to another process."""
+        self._sock.close()
 
     def close(self) -> None:
         """Send close_notify (RFC 8446 section 6.1) and close, without waiting for the client's."""
