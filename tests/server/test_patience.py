@@ -42,3 +42,15 @@ def test_who_reads_gets_more_time_and_who_stops_does_not(clock: list[float]) -> 
     assert not waits.still_reading(4999)
     waits.renew()
     assert waits.still_reading(4999)
+
+
+def test_how_long_a_client_has_been_idle(clock: list[float]) -> None:
+    waits = Patience(Timeouts(600, 60), clock[0])
+    assert waits.idle(1007) == 7
+    waits.renew()
+    assert waits.idle(1009) == 9
+    assert waits.idle(999) == 0
+    endless = Patience(Timeouts(0, 60), clock[0])
+    assert endless.idle(1007) == 7
+    endless.renew()
+    assert endless.idle(1009) is None
