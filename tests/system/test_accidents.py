@@ -5,6 +5,7 @@ Whatever it is, sessions elsewhere go on, newcomers are served, or told to come 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
@@ -156,7 +157,8 @@ def test_an_authenticator_that_is_killed_is_replaced(site: SmallSite) -> None:
 def test_workers_may_be_stopped_in_their_first_moments(site: SmallSite) -> None:
     for _ in range(12):
         for pid in processes(site, "worker") + processes(site, "authenticator"):
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
     wait_for(lambda: lets_in(site), "a login")
 
 

@@ -94,7 +94,10 @@ def children(pid: int) -> list[int]:
 
 def named(pid: int, role: str) -> list[int]:
     """List the children of a master that do something: ``worker`` or ``authenticator``."""
-    threads = {child: len(list(Path(f"/proc/{child}/task").iterdir())) for child in children(pid)}
+    threads: dict[int, int] = {}
+    for child in children(pid):
+        with contextlib.suppress(FileNotFoundError):  # it has just died
+            threads[child] = len(list(Path(f"/proc/{child}/task").iterdir()))
     return [child for child, count in threads.items() if (count > 1) is (role == "worker")]
 
 
