@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from tpop3d_py import __version__
 from tpop3d_py.assemble.doors import check_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings
-from tpop3d_py.assemble.processes import Lasting, make_generation
+from tpop3d_py.assemble.plant import Lasting
+from tpop3d_py.assemble.processes import make_generation
 from tpop3d_py.auth import passwords
 from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import NoDrivers, assemble_chain

@@ -51,6 +51,7 @@ class Scene:
         link: the way to the authentication processes.
         seat: number of the monitor on that way.
         log: the log.
+        mail_processes: how many processes read mail and are always there.
     """
 
     tally: Tally
@@ -63,6 +64,7 @@ class Scene:
     link: AuthLink
     seat: int
     log: Log
+    mail_processes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,10 @@ class Monitoring:
         """Whether there is to be a monitor."""
         return self._ears.control is not None or self._ears.metrics is not None
 
-    def in_worker(self, slot: Slot) -> Meter | None:
-        """Take the row of a worker; return what counts, None if nobody asks for figures."""
+    def in_worker(self, slot: Slot, part: Part = Part.WORKER) -> Meter | None:
+        """Take the row of a process that serves clients; return what counts, if anybody asks."""
         self._leave()
-        row = self._settle(slot, Part.WORKER)
+        row = self._settle(slot, part)
         return Meter(row) if self._counts else None
 
     def in_authenticator(self, slot: Slot, decide: Decide) -> Decide:
@@ -170,6 +172,7 @@ class Monitoring:
         link, timeout = scene.link, server.auth_timeout
         gate: Gate[str] = Gate(link.requests_out, link.answers_in[scene.seat], scene.seat, timeout, scene.log)
         expected = {Part.WORKER: server.worker_count, Part.AUTHENTICATOR: server.authenticator_count}
+        expected[Part.MAIL] = scene.mail_processes
         domain = next((each.domain for each in server.listen_address if each.domain), "x.invalid")
         probe = asking(gate, timeout, domain)
         return Census(scene.tally, scene.generation, expected, scene.slots.living(), probe)

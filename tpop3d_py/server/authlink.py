@@ -110,6 +110,10 @@ class AuthLink:
         for sock in (self.requests_out, *self.answers_in):
             sock.setblocking(False)
 
+    def everything(self) -> list[socket.socket]:
+        """Return all sockets, for processes that must not have them."""
+        return [self.requests_in, self.requests_out, *self.answers_in, *self.answers_out]
+
     def drain(self, worker: int) -> None:
         """Throw away the answers that a dead worker never read; its successor counts from the start."""
         with contextlib.suppress(BlockingIOError):

@@ -36,6 +36,7 @@ class Part(IntEnum):
     WORKER = 1
     AUTHENTICATOR = 2
     MONITOR = 3
+    MAIL = 4
 
 
 class Census:
@@ -77,7 +78,7 @@ class Census:
         return [
             (self._slots[one.row], one)
             for one in self._tally.inhabitants()
-            if one.kind == Part.WORKER and one.row in self._slots
+            if one.kind in (Part.WORKER, Part.MAIL) and one.row in self._slots
         ]
 
     def draining(self, one: Inhabitant) -> bool:

@@ -98,7 +98,7 @@ SQL_SECONDS = _histogram("pypop3d_sql_seconds", "Time waited for the database, f
 RESTARTS = _counter(
     "pypop3d_process_restarts_total",
     "Processes that died and were replaced, by what they were for.",
-    role=("worker", "authenticator", "monitor"),
+    role=("worker", "authenticator", "monitor", "mail"),
 )
 RELOADS = _counter(
     "pypop3d_reloads_total", "Readings of the settings after the first.", outcome=("ok", "failed")
