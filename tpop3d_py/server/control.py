@@ -1,7 +1,7 @@
 """A worker's side of status and kick: answers what the monitor asks over the control channel.
 
 The channel waits in the worker's epoll like everything else, one-shot, so that one thread at a time is here.
-An answer of many packets is made as the channel takes them; what it does not take waits for its next turn.
+An answer of many packets is made as the channel takes them, a few at a time; the rest waits for another turn.
 
 A connection is looked at while another thread may be running it: each value is read once and may be a moment
 old.  Ending one does not need to own it either, see `Connection.kick`.
@@ -24,6 +24,8 @@ from tpop3d_py.server.connection import Connection
 from tpop3d_py.server.live import PACKET, ROWS, Live, Message, pack, unpack
 
 _LONGEST_USER = 200
+#: Packets sent before clients are served again.
+_TURN = 8
 
 
 class Respondent:
@@ -71,8 +73,11 @@ class Respondent:
             self._answers = self._guarded(question)
 
     def _send(self) -> bool:
-        """Send what there is; False when the channel takes no more just now."""
-        while packet := self._unsent or next(self._answers, b""):
+        """Send what there is; False when the channel takes no more just now, or others are to have a turn."""
+        for _ in range(_TURN):
+            packet = self._unsent or next(self._answers, b"")
+            if not packet:
+                return True
             self._unsent = packet
             try:
                 self._channel.send(packet)
@@ -81,7 +86,7 @@ class Respondent:
             except OSError:  # nobody is there; reading will say so
                 self._answers = iter(())
             self._unsent = b""
-        return True
+        return False
 
     def _guarded(self, question: Message) -> Iterator[bytes]:
         try:
