@@ -21,6 +21,7 @@ from tpop3d_py.pop3.languages import CATALOGS
 from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server import binding
+from tpop3d_py.server.bounds import LimitSettings
 from tpop3d_py.server.certificates import Watch
 from tpop3d_py.server.contexts import Selection
 from tpop3d_py.server.door import Door
@@ -184,7 +185,7 @@ class _Plan:
 
 def profile_of(listener: Listener, conf: Configuration, end_point: bytes) -> Profile:
     """Gather what the sessions of a listener obey."""
-    protocol = conf.get(ProtocolSettings)
+    protocol, bounds = conf.get(ProtocolSettings), conf.get(LimitSettings)
     return Profile(
         texts=CATALOGS[listener.texts or protocol.texts],
         stls=listener.stls,
@@ -195,4 +196,6 @@ def profile_of(listener: Listener, conf: Configuration, end_point: bytes) -> Pro
         binding=end_point,
         permit_empty_password=protocol.empty_passwords,
         commit_on_early_close=not protocol.no_commit_on_early_close,
+        command_errors=bounds.command_errors,
+        login_attempts=bounds.login_attempts,
     )

@@ -98,6 +98,19 @@ class LimitSettings:
         summary="The same while 70 % of max-connections are in use.",
     )
 
+    command_errors: int = setting(
+        "max-command-errors",
+        integer(1, 1_000_000, "commands"),
+        default=50,
+        summary="Close a connection with so many commands that could not be obeyed.",
+    )
+    login_attempts: int = setting(
+        "max-failed-logins",
+        integer(1, 1000, "logins"),
+        default=3,
+        summary="Close a connection with so many wrong logins, or with so many that could not be checked.",
+    )
+
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield what contradicts itself."""
         if self.max_connections and self.max_connections < self.max_children:
