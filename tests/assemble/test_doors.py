@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,12 +217,12 @@ def test_a_customers_bad_certificate(site: Site, port: int) -> None:
 def test_files_are_watched_from_before_they_are_read(site: Site, port: int) -> None:
     lines, path = with_customers(site, port), site.folder / "customers" / "1.pem"
     write_pair(path, "mail.klient1.pl")
-    watch = site.open(*lines).watch
-    assert not watch.changed()
+    changed = site.open(*lines).watch.changed
+    assert not changed()
     write_pair(path, "mail.klient1.pl", number=1)
-    assert [watch.changed() for _ in range(3)] == [False, True, False]
+    assert [changed() for _ in range(3)] == [False, True, False]
     write_pair(site.pem, "mail.provider.pl", number=1)
-    assert [watch.changed() for _ in range(3)] == [False, True, False]
+    assert [changed() for _ in range(3)] == [False, True, False]
 
 
 def test_a_folder_that_is_not_there(site: Site, port: int) -> None:
@@ -229,3 +230,14 @@ def test_a_folder_that_is_not_there(site: Site, port: int) -> None:
     (site.folder / "customers").rmdir()
     with pytest.raises(CertificateError, match="customers: No such file"):
         site.open(*lines)
+
+
+def test_warnings_come_again_every_day(site: Site, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pair(site.pem, "mail.provider.pl", end=16)
+    watch, now = site.open(with_customers(site, port)[0]).watch, time.time()
+    written: list[str] = []
+    monkeypatch.setattr(site.log, "warning", written.append)
+    for days in (0.0, 0.9, 1.1, 1.2, 2.2, 2.3, 3.3):
+        monkeypatch.setattr(time, "time", lambda days=days: now + days * 86_400)
+        assert not watch.changed()
+    assert written == [f"{site.pem}: the certificate expires in {days} days" for days in (13, 12)]

@@ -102,6 +102,25 @@ def test_tickets_are_good_in_all_workers(
     assert len(set(workers)) == 2
 
 
+def test_tickets_outlive_a_reload(site: EdgeSite) -> None:
+    sock = trusting().wrap_socket(site.connect("tls"), server_hostname="mail.klient1.pl")
+    mailer = Mailer(sock)
+    mailer.capabilities()
+    before, session = worker_of(site, sock.getsockname()[1]), sock.session
+    mailer.close()
+    site.reload()
+    wait_for(lambda: not alive(site, before), "the end of the processes before")
+    again = sock.context.wrap_socket(site.connect("tls"), server_hostname="mail.klient1.pl", session=session)
+    assert again.session_reused
+    Mailer(again).close()
+
+
+def alive(site: EdgeSite, pid: int) -> bool:
+    """Tell whether a process still belongs to the server."""
+    master = site.pop3d.child.pid
+    return str(pid) in Path(f"/proc/{master}/task/{master}/children").read_text().split()
+
+
 def worker_of(site: EdgeSite, port: int) -> int:
     """Find the process that has a client's connection, by its open sockets."""
     wanted = f":{port:04X}"

@@ -7,9 +7,11 @@ a warning; the one that was read before stays, or its names get the listener's.
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tpop3d_py.log import Log
 from tpop3d_py.server import certificates
 from tpop3d_py.server.certificates import Certificate, CertificateError, Pair, Watch
 from tpop3d_py.server.contexts import Selection, Terms
@@ -17,6 +19,7 @@ from tpop3d_py.server.edge import EdgeSettings
 from tpop3d_py.server.listeners import Listener
 from tpop3d_py.server.sni import NamedSocket, Names
 
+_DAY = 86_400
 #: A certificate with its context.
 Shown = tuple[Certificate, ssl.SSLContext]
 
@@ -125,3 +128,26 @@ class Certificates:
             return former, self._selection.context(former, terms)
         except CertificateError:  # on other terms it would have to be loaded again
             return None
+
+
+class Vigil:
+    """Looks after the certificates while the settings are in force; for the master.
+
+    Args:
+        kept: the certificates.
+        log: for their warnings, which would else come only when the settings are read again.
+    """
+
+    def __init__(self, kept: Certificates, log: Log) -> None:
+        self._kept = kept
+        self._log = log
+        self._due = time.time() + _DAY
+
+    def changed(self) -> bool:
+        """Tell, once for every change, that files have changed; write what is wrong once a day."""
+        now = time.time()
+        if now >= self._due:
+            self._due = now + _DAY
+            for text in self._kept.warnings(now):
+                self._log.warning(text)
+        return self._kept.watch.changed()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tpop3d_py.assemble.certificates import Certificates
+from tpop3d_py.assemble.certificates import Certificates, Vigil
 from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
 from tpop3d_py.log import Log
@@ -22,7 +22,6 @@ from tpop3d_py.pop3.profile import Profile
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server import binding
 from tpop3d_py.server.bounds import LimitSettings
-from tpop3d_py.server.certificates import Watch
 from tpop3d_py.server.contexts import Selection
 from tpop3d_py.server.door import Door
 from tpop3d_py.server.edge import EdgeSettings
@@ -51,7 +50,7 @@ class Entrance:
 
     doors: Sequence[Door]
     warnings: Sequence[str]
-    watch: Watch
+    watch: Vigil
     resolver: Resolver
     expiry: Mapping[str, float]
 
@@ -78,7 +77,7 @@ def open_doors(conf: Configuration, claims: Claims, selection: Selection, log: L
     plan = _Plan(conf, selection, log)
     doors = [make(sock) for listener, make in plan.makers() for sock in plan.sockets(listener, claims)]
     return Entrance(
-        doors, plan.warnings(), plan.certificates.watch, plan.resolver, plan.certificates.expiry()
+        doors, plan.warnings(), Vigil(plan.certificates, log), plan.resolver, plan.certificates.expiry()
     )
 
 
