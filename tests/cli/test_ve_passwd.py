@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from tests.cli.shell import Shell
-from tpop3d_py.cli import common
+from tpop3d_py.auth import passwords
+from tpop3d_py.cli import common, ve_passwd
 
 
 def _stored(shell: Shell) -> str | None:
@@ -73,3 +74,34 @@ def test_unusable_input_is_refused(klient1: Shell, octets: bytes) -> None:
 )
 def test_an_unknown_name_is_refused(klient1: Shell, name: str) -> None:
     klient1.refuses("VE-passwd", name, "secret")
+
+
+def _domain_stored(shell: Shell) -> str:
+    [(value,)] = sqlite3.connect(shell.folder / "vmail.db").execute("SELECT password_hash FROM domain")
+    return str(value)
+
+
+def test_the_scheme_is_the_directorys_unless_the_command_says_otherwise(klient1: Shell) -> None:
+    with (klient1.folder / "vmail.conf").open("a") as file:
+        file.write("password-scheme: scram-sha-256\n")
+    assert klient1("VE-passwd luser@klient1.pl one").code == 0
+    assert _stored(klient1) == "{scram-sha-256}one"
+    assert klient1("VE-passwd --scheme plaintext luser@klient1.pl two").code == 0
+    assert _stored(klient1) == "{plaintext}two"
+    assert klient1("VE-passwd --scheme rot13 luser@klient1.pl two").code == 2
+
+
+def test_no_mail_program_needs_a_domains_password(klient1: Shell) -> None:
+    with (klient1.folder / "vmail.conf").open("a") as file:
+        file.write("password-scheme: plaintext\n")
+    klient1("VE-passwd klient1.pl one")
+    assert _domain_stored(klient1) == "{argon2id}one"
+    klient1("VE-passwd --scheme blf-crypt klient1.pl two")
+    assert _domain_stored(klient1) == "{blf-crypt}two"
+
+
+def test_a_password_that_the_scheme_cannot_hold(klient1: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ve_passwd, "make_hash", passwords.make_hash)
+    told = klient1.refuses(f"VE-passwd --scheme blf-crypt luser@klient1.pl {'x' * 80}")
+    assert "at most 72 octets" in told
+    assert _stored(klient1) is None

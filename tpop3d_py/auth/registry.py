@@ -25,7 +25,17 @@ from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.installed import arranged
 from tpop3d_py.auth.names import NameSettings
-from tpop3d_py.auth.plugin import Driver, HearsLogins, LoggedIn, Plugin, Settles, Starts, Stops, Tools
+from tpop3d_py.auth.plugin import (
+    Driver,
+    DriverError,
+    HearsLogins,
+    LoggedIn,
+    Plugin,
+    Settles,
+    Starts,
+    Stops,
+    Tools,
+)
 from tpop3d_py.auth.scram import Salts
 from tpop3d_py.auth.tokens import TokenSettings, load_check
 from tpop3d_py.contracts import Credentials, Decision
@@ -156,7 +166,10 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         raise NoDrivers(f"no authentication driver is on; set auth-NAME-enable for one or more of: {names}")
     exchanges = Exchanges(Salts(_salt_key(settings)))
     tools = Tools(log, Accounts(), exchanges, settings.directory, Chores(log), own_account())
-    passwords.expect(settings.directory.password_scheme)
+    try:
+        passwords.expect(settings.directory.password_scheme)
+    except ValueError as error:
+        raise DriverError(f"password-scheme: {error}") from None
     drivers = tuple(plugin.make(group, tools) for plugin, group in enabled)
     groups = {getattr(group, "mail_group", None) for _, group in enabled}
     chain = Chain(
