@@ -17,14 +17,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tests.maildrop.kit import Recorder
 from tests.pop3.client import read_answer, read_line
 from tests.pop3.fakes import MESSAGES, PASSWORD, FakeMaildrop, Shell
-from tpop3d_py.contracts import Identity
+from tpop3d_py.auth import answers, packets
+from tpop3d_py.auth.accounts import Accounts, Owner
+from tpop3d_py.auth.names import Attempt
+from tpop3d_py.contracts import Identity, Verdict
 from tpop3d_py.maildrop import maildir_index, mbox_index, mbox_scan, mbox_snapshot
 from tpop3d_py.maildrop.files import Files
 from tpop3d_py.maildrop.uidl import Style
 from tpop3d_py.maildrop.wire import to_wire
 from tpop3d_py.pop3 import POLISH, Profile
+from tpop3d_py.server.authlink import pack_answer, unpack_answer
 
 _MECHANISMS = (b"SCRAM-SHA-256-PLUS", b"SCRAM-SHA-256", b"PLAIN", b"LOGIN")
 _PROFILES = (
@@ -36,6 +41,9 @@ _BOXES = sorted(MESSAGES)
 _NAMES = (*_MECHANISMS, b"XOAUTH2", b"OAUTHBEARER")
 _SMALL_MBOX = b"From x Mon Jan  5 10:00:00 2026\n\nbody\n"
 T = TypeVar("T")
+_LOG = Recorder()
+_READER = answers.Reader("other", Owner(Accounts()), _LOG)
+_ATTEMPT = Attempt("jan@klient1.pl", "jan", "klient1.pl")
 _USER = Identity("luser", "fuzz", os.geteuid(), os.getegid())
 
 
@@ -105,12 +113,31 @@ def mbox_index_file(octets: bytes) -> None:
             _with_file(_SMALL_MBOX, lambda fd: mbox_scan.seems_to_fit(fd, snapshot))
 
 
+def program_answer(octets: bytes) -> None:
+    """What an auth-other program may say: it is obeyed or refused, and leaves one clean line in the log."""
+    try:
+        words = packets.unpack(octets)
+    except packets.BadPacket:
+        return
+    if words is None:
+        return
+    assert packets.unpack(packets.pack(words)) == words
+    with contextlib.suppress(answers.BadAnswer):
+        decision = _READER.decide(_ATTEMPT, words)
+        assert (decision.verdict is Verdict.GRANTED) == (words[b"result"] == b"YES")
+        assert len(_LOG.lines) < 2
+        assert unpack_answer(pack_answer(1, decision))[0] == 1
+    assert all(line.isprintable() for line in _LOG.lines)
+    _LOG.lines.clear()
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "lines": lines,
     "sasl": sasl,
     "mbox": mbox,
     "maildir_index": maildir_index_file,
     "mbox_index": mbox_index_file,
+    "program_answer": program_answer,
 }
 
 

@@ -10,7 +10,14 @@ from tests.fuzz.targets import TARGETS
 
 CHECKOUT = Path(__file__).parents[2]
 #: Inputs for each target: some ten seconds of work in all.
-RUNS = {"lines": 2000, "sasl": 4000, "mbox": 20_000, "maildir_index": 9000, "mbox_index": 9000}
+RUNS = {
+    "lines": 2000,
+    "sasl": 4000,
+    "mbox": 20_000,
+    "maildir_index": 9000,
+    "mbox_index": 9000,
+    "program_answer": 10_000,
+}
 
 
 def test_a_short_run_of_every_target(tmp_path: Path) -> None:
