@@ -61,6 +61,11 @@ def test_bad_expressions(pattern: str) -> None:
         compile_pattern(pattern)
 
 
+def test_the_zone_of_an_address_does_not_count() -> None:
+    naming = Naming(Resolver({"fe80::1": ("mail.klient1.pl",)}, 2.0), None)
+    assert naming.known("fe80::1%eth0") == "klient1.pl"
+
+
 def test_nothing_is_known_at_first() -> None:
     resolver = Resolver({}, 2.0, lambda _: ())
     assert Naming(resolver, None).known("192.0.2.1") == ""

@@ -50,6 +50,7 @@ class Naming:
 
     def known(self, address: str) -> str:
         """Return the domain of a local address; empty while it is worth while to ask again."""
+        address = address.partition("%")[0]  # a zone is this machine's, and in no name
         names = self._names(address)
         return "" if names is None else self._domain(address, names)
 
