@@ -17,6 +17,7 @@ def test_binding_and_a_taken_port() -> None:
     try:
         assert first.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert 0 < first.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) <= 1 << 18
+        assert first.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 1 << 16
         with pytest.raises(
             ListenError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"
         ):

@@ -17,6 +17,8 @@ from tpop3d_py.server.listeners import Listener, ListenError
 _BACKLOG = 4096
 #: Octets that wait in the kernel without being under way, for each client (TCP_NOTSENT_LOWAT in tcp(7)).
 _UNSENT = 131_072
+#: Octets that wait in the kernel to be read by us, for each client; Linux doubles it for its own bookkeeping.
+_UNREAD = 32_768
 #: What an address of another machine, or of a protocol that this one has not, fails with.
 ELSEWHERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -80,6 +82,8 @@ def set_up(sock: socket.socket, send_buffer: int) -> None:
     sock.setblocking(False)
     # Linux hands this to accepted sockets: the short last segment of a message must not wait for an ACK.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Commands are short.  Left to itself the kernel takes megabytes from whoever sends without end.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)
     # What is not under way yet stays with us, or the kernel takes megabytes of every message for clients that
     # have stopped reading.  What is under way has no bound here, so nobody gets slower.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
