@@ -144,6 +144,11 @@ class File:
         # Each reading of the settings makes a log; of those before only the number would be left.
         weakref.finalize(self, os.close, self._fd).atexit = False
 
+    def is_shut_to(self, user: int) -> bool:
+        """Tell whether a user could not open the file anew, as far as its permissions tell."""
+        status = os.fstat(self._fd)
+        return status.st_uid != user and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
     def put(self, _level: int, text: str) -> bool:
         """Append a line."""
         if self._ident:

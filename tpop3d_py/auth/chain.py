@@ -22,7 +22,7 @@ from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.names import Attempt, NameSettings, account_name, attempts
 from tpop3d_py.auth.plugin import Driver
 from tpop3d_py.contracts import Credentials, Decision, Mechanism, TokenCheck, Verdict
-from tpop3d_py.log import Log, printable
+from tpop3d_py.log import Log, quoted
 
 _SCRAM = (Mechanism.SCRAM, Mechanism.SCRAM_PLUS)
 #: Nobody else is asked after one of these.
@@ -113,7 +113,7 @@ class Chain:
         except Exception as error:
             # A driver is foreign code as far as this login is concerned; it may cost this answer only.
             text = f"auth-{driver.name}: {type(error).__name__}: {error}"
-            self._log.error(f"{text}; login of `{printable(credentials.user)}' answered as temporary failure")
+            self._log.error(f"{text}; login of `{quoted(credentials.user)}' answered as temporary failure")
             return Decision(Verdict.UNAVAILABLE, detail=text)
 
 

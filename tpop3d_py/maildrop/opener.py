@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tpop3d_py import libc
 from tpop3d_py.contracts import Identity, Maildrop, MaildropError, Reason
-from tpop3d_py.log import Log, printable
+from tpop3d_py.log import Log, printable, quoted
 from tpop3d_py.maildrop.columns import Cache
 from tpop3d_py.maildrop.directives import MaildropSettings
 from tpop3d_py.maildrop.empty import Empty
@@ -104,7 +104,7 @@ class Opener:
             found = self._try(pattern.expand(identity), kind, identity)
             if found is not None:
                 return found
-        self._log.warning(f"no mailbox found for {printable(identity.user)}; serving an empty one")
+        self._log.warning(f"no mailbox found for {quoted(identity.user)}; serving an empty one")
         return Empty()
 
     def _try(self, path: str, kind: str, identity: Identity) -> Maildrop | None:

@@ -24,7 +24,7 @@ from tpop3d_py.contracts import (
     Refusal,
     Verdict,
 )
-from tpop3d_py.log import Log, one_line
+from tpop3d_py.log import Log, one_line, quoted
 
 OpenMaildrop = Callable[[Identity], Maildrop]
 
@@ -51,7 +51,8 @@ class Admission:
         if identity is None:
             return Refusal(_VERDICTS[decision.verdict], decision.detail)
         if identity.uid != (own := os.geteuid()):
-            detail = f"the mail of {identity.user} belongs to uid {identity.uid}, this server runs as {own}"
+            whose = f"the mail of {quoted(identity.user)} belongs to uid {identity.uid}"
+            detail = f"{whose}, this server runs as {own}"
             return Refusal(Reason.FORBIDDEN, detail)
         return self._opened(identity)
 
@@ -62,5 +63,5 @@ class Admission:
             return Refusal(error.reason, error.detail)
         except Exception:
             text = one_line(traceback.format_exc())
-            self._log.error(f"internal error while opening the mailbox of {identity.user}: {text}")
+            self._log.error(f"internal error while opening the mailbox of {quoted(identity.user)}: {text}")
             return Refusal(Reason.UNAVAILABLE, "internal error")
