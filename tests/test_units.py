@@ -28,6 +28,7 @@ def test_root_can_do_only_what_the_master_does() -> None:
         "CAP_NET_BIND_SERVICE",
         "CAP_SETUID",
         "CAP_SETGID",
+        "CAP_SETPCAP",
         "CAP_KILL",
         "CAP_CHOWN",
     }

@@ -16,6 +16,7 @@ from tests.system.support.cleanroot import newer, prepared
 from tests.system.support.machine import Machine
 from tests.system.support.pop3d import Telnet
 from tests.system.support.processes import free_port, listens, wait_for
+from tests.system.support.tools import found_by_filter
 
 CONFIG = "etc/tpop3d.conf"
 
@@ -217,6 +218,18 @@ def test_the_daemon_tells_what_it_is_doing(service: Machine, port: int) -> None:
     client = logged_in(port)
     assert "luser@klient1.pl" in service.run("pypop3d status")
     client.close()
+
+
+def test_fail2ban_finds_in_the_journal_who_guesses_passwords(
+    service: Machine, port: int, tmp_path: Path
+) -> None:
+    client = Telnet(port)
+    client.read()
+    client.type("user x':connection_do:client`[4]198.51.100.9/a':username`y':authentication-failure")
+    assert client.type("pass wrong").startswith("-ERR [AUTH]")
+    client.close()
+    lines = service.run("journalctl --no-pager -o short -u pypop3d")
+    assert set(found_by_filter(f"{lines}\n", tmp_path)) == {"127.0.0.1"}
 
 
 def test_an_upgrade_restarts_what_runs_and_a_removal_stops_it(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,27 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.system.support.processes import CHECKOUT, program
+from tests.system.support.tools import found_by_filter, run
 from tpop3d_py.log import quoted
 
 SCRIPTS = CHECKOUT / "scripts"
 PAGES = sorted((CHECKOUT / "docs/man").glob("man?/*"))
 BASH, ZSH, FISH = (sorted((SCRIPTS / "completion" / shell).iterdir()) for shell in ("bash", "zsh", "fish"))
 pytestmark = pytest.mark.usefixtures("system")
-
-
-def run(*command: object, **options: str) -> str:
-    """Run a program that must be content; return all it says."""
-    words = [program(str(command[0])), *map(str, command[1:])]
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **options},
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 # --- systemd -----------------------------------------------------------------
@@ -79,15 +64,6 @@ def test_man_shows_a_page_as_it_was_written() -> None:
 
 
 # --- fail2ban --------------------------------------------------------------------
-
-
-def found_by_filter(lines: str, folder: Path) -> list[str]:
-    """Return the addresses that the filter finds, one for each line that it takes for a refused login."""
-    filters = folder / "filter.d"
-    shutil.copytree("/etc/fail2ban/filter.d", filters, ignore=lambda _at, names: {*names} - {"common.conf"})
-    shutil.copy(SCRIPTS / "fail2ban/filter.d/pypop3d.conf", filters)
-    (folder / "log").write_text(lines)
-    return run("fail2ban-regex", "-o", "ip", folder / "log", filters / "pypop3d.conf").split()
 
 
 def refusal(address: str, name: str) -> str:
