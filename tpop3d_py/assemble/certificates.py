@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tpop3d_py.log import Log
@@ -37,6 +37,19 @@ class Tls:
     context: ssl.SSLContext | None = None
     binding: bytes = b""
     bindings: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of certificates, without their keys.
+
+    Args:
+        certificates: by file.
+        complaints: about those that cannot be used.
+    """
+
+    certificates: Mapping[Pair, Certificate]
+    complaints: Sequence[str]
 
 
 class Certificates:
@@ -93,6 +106,16 @@ class Certificates:
     def expiry(self) -> dict[str, float]:
         """Tell when each certificate ends, in seconds since 1970, by file."""
         return {pair.certificate: each.facts.not_after for pair, each in self._read.items()}
+
+    @property
+    def known(self) -> Known:
+        """What has been read, without keys, and what could not be."""
+        return Known(dict(self._read), tuple(self._complaints))
+
+    def take_over(self, known: Known) -> None:
+        """Know what another process has read."""
+        self._read.update(known.certificates)
+        self._complaints.update(dict.fromkeys(known.complaints))
 
     def _certificate(self, pair: Pair) -> Certificate:
         if pair not in self._read:

@@ -16,6 +16,8 @@ from tpop3d_py.assemble.doors import check_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings
 from tpop3d_py.assemble.plant import Lasting
 from tpop3d_py.assemble.processes import make_generation
+from tpop3d_py.assemble.rehearsal import rehearse
+from tpop3d_py.assemble.separated import make_separated
 from tpop3d_py.auth import passwords
 from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.auth.registry import NoDrivers, assemble_chain
@@ -29,17 +31,17 @@ from tpop3d_py.server.crew import Generation
 from tpop3d_py.server.listeners import ListenError
 from tpop3d_py.server.notify import Notifier
 from tpop3d_py.server.pidfile import PidFile, PidFileError
+from tpop3d_py.server.separation import SeparationSettings, cast_of
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 from tpop3d_py.server.supervisor import NotReloaded, Supervisor
 
 
-def serve(conf: Configuration, options: Options, read: Callable[[], Configuration]) -> int:
+def serve(read: Callable[[], Configuration], options: Options) -> int:
     """Run the POP3 daemon until it is told to stop; return the exit code.
 
     Args:
-        conf: the settings to start with.
+        read: reads the settings; raises `ConfigError`.
         options: the command line.
-        read: reads the settings again; raises `ConfigError`.
 
     Raises:
         StartError: it cannot start.
@@ -48,7 +50,7 @@ def serve(conf: Configuration, options: Options, read: Callable[[], Configuratio
     pid_file = _claim(options.pid_file)
     try:
         lasting = Lasting()
-        first = make_generation(conf, options, lasting)
+        conf, first = _generation(read, options, lasting)
         passwords.burn_time(b"")  # loads what every process would load for itself later
         note = pid_file.write if pid_file is not None else lambda _pid: None
         if options.foreground or conf.get(LogSettings).no_detach or notifier.listening:
@@ -60,7 +62,7 @@ def serve(conf: Configuration, options: Options, read: Callable[[], Configuratio
 
         def again() -> Generation:
             try:
-                newer = make_generation(read(), options, lasting)
+                _, newer = _generation(read, options, lasting)
             except (ConfigError, StartError) as error:
                 lasting.note_reading("failed")
                 raise NotReloaded(str(error)) from None
@@ -71,6 +73,18 @@ def serve(conf: Configuration, options: Options, read: Callable[[], Configuratio
     finally:
         if pid_file is not None:
             pid_file.remove()
+
+
+def _generation(
+    read: Callable[[], Configuration], options: Options, lasting: Lasting
+) -> tuple[Configuration, Generation]:
+    """Read the settings, in a process of its own where privileges may have to be separated."""
+    rehearsed = rehearse(read) if os.geteuid() == 0 else None
+    if rehearsed is not None:
+        outcome, sealed = rehearsed
+        return outcome.conf, make_separated(outcome, sealed, options, lasting)
+    conf = read()
+    return conf, make_generation(conf, options, lasting)
 
 
 def _claim(path: str) -> PidFile | None:
@@ -100,8 +114,13 @@ def check(conf: Configuration) -> Findings:
         StartError: it would not start.
     """
     server = conf.get(ServerSettings)
+    file = conf.get(LogSettings).file
+    if file and not os.path.isdir(os.path.dirname(file)):
+        raise StartError(f"log-file {file}: there is no such folder")
     try:
         privileges.check_account(server.run_as)
+        if (separation := conf.get(SeparationSettings)).wanted:
+            cast_of(separation, server.run_as)
         authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
         warnings = check_doors(conf)
     except (

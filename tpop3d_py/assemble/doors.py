@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tpop3d_py.assemble.certificates import Certificates, Vigil
+from tpop3d_py.assemble.certificates import Certificates, Known, Vigil
 from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
 from tpop3d_py.log import Log
@@ -88,10 +88,89 @@ def check_doors(conf: Configuration) -> Sequence[str]:
         ListenError: a name does not resolve.
         CertificateError: a certificate cannot be used.
     """
+    return _inspected(conf).warnings()
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """All listeners as the master of separated mode has them: bound, and without keys.
+
+    Args:
+        sockets: of each listener, in the order of the settings.
+        announcements: what to say of them.
+        warnings: what the operator should look at.
+        watch: tells when certificates have changed.
+        expiry: when each certificate ends, in seconds since 1970, by file.
+    """
+
+    sockets: Sequence[Sequence[socket.socket]]
+    announcements: Sequence[str]
+    warnings: Sequence[str]
+    watch: Vigil
+    expiry: Mapping[str, float]
+
+
+def inspect_doors(conf: Configuration) -> Known:
+    """Do what `check_doors` does and return what is known of certificates then.
+
+    Raises:
+        ListenError: a name does not resolve.
+        CertificateError: a certificate cannot be used.
+    """
+    return _inspected(conf).certificates.known
+
+
+def _inspected(conf: Configuration) -> _Plan:
     plan = _Plan(conf, Selection({}), Log("pypop3d", to_stderr=False))
     for listener, _ in plan.makers():
         binding.addresses_of(listener)
-    return plan.warnings()
+    return plan
+
+
+def bind_doors(conf: Configuration, known: Known, claims: Claims, log: Log) -> Threshold:
+    """Do what `open_doors` does, but touch no key.
+
+    Args:
+        conf: the settings.
+        known: of their certificates.
+        claims: sockets that are open already.
+        log: for certificates that end soon.
+
+    Raises:
+        ListenError: an address cannot be listened on.
+    """
+    plan = _Plan(conf, Selection({}), log)
+    plan.certificates.take_over(known)
+    listeners = conf.get(ServerSettings).listen_address
+    sockets = [list(plan.sockets(listener, claims)) for listener in listeners]
+    said = [
+        announcement(sock, bool(listener.certificate), listener.stls, _stands_for(listener))
+        for listener, bound in zip(listeners, sockets, strict=True)
+        for sock in bound
+    ]
+    vigil = Vigil(plan.certificates, log)
+    return Threshold(sockets, said, plan.warnings(), vigil, plan.certificates.expiry())
+
+
+def furnish_doors(conf: Configuration, threshold: Threshold, log: Log) -> Entrance:
+    """Make the listeners of bound sockets, with their keys; in a process that may still read those.
+
+    Raises:
+        CertificateError: a certificate cannot be used any more.
+    """
+    selection = Selection({})
+    plan = _Plan(conf, selection, log)
+    pairs = zip(plan.makers(), threshold.sockets, strict=True)
+    doors = [make(sock) for (_, make), bound in pairs for sock in bound]
+    selection.settled()
+    return Entrance(doors, (), threshold.watch, plan.resolver, threshold.expiry)
+
+
+def announcement(sock: socket.socket, tls: bool, stls: bool, stands_for: str) -> str:
+    """Say in the paper's words that a socket is listened on."""
+    host, port = sock.getsockname()[:2]
+    mode = f"; TLS mode {'stls' if stls else 'immediate'}" if tls else ""
+    return f"listening on address {host}, port {port}, {stands_for}{mode}"
 
 
 class _Plan:
@@ -158,8 +237,7 @@ class _Plan:
                 profile, at_once, bool(tls.bindings), naming, proxies, listener.proxy_tls, forwarders
             )
             reception = Reception(manners, tls.bindings, self._log)
-        origin = f"regex /{listener.pattern.pattern}/" if listener.pattern else "domain by reverse DNS"
-        stands_for = f"domain {listener.domain}" if listener.domain else origin
+        stands_for = _stands_for(listener)
         return lambda sock: Door(
             sock, listener.domain, profile, tls.context, listener.stls, reception, stands_for
         )
@@ -180,6 +258,11 @@ class _Plan:
             yield "proxy-networks: no listener has proxy=yes, so no PROXY header is read"
         if self._edge.tls_certificates and not any(listener.certificate for listener in self._listeners):
             yield "tls-certificates: no listener has tls=, so nobody asks for a name"
+
+
+def _stands_for(listener: Listener) -> str:
+    origin = f"regex /{listener.pattern.pattern}/" if listener.pattern else "domain by reverse DNS"
+    return f"domain {listener.domain}" if listener.domain else origin
 
 
 def profile_of(listener: Listener, conf: Configuration, end_point: bytes) -> Profile:

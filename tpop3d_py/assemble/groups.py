@@ -22,6 +22,7 @@ from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server.bounds import LimitSettings
 from tpop3d_py.server.ears import MonitorSettings
 from tpop3d_py.server.edge import EdgeSettings
+from tpop3d_py.server.separation import SeparationSettings
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 
 _IDENT = "pypop3d"
@@ -29,6 +30,7 @@ _IDENT = "pypop3d"
 #: reference page.
 POP3_GROUPS: tuple[type[Any], ...] = (
     ServerSettings,
+    SeparationSettings,
     EdgeSettings,
     LimitSettings,
     ProtocolSettings,
@@ -95,7 +97,7 @@ def make_log(settings: LogSettings, options: Options, owner: int | None = None) 
         file = File(settings.file, "" if structured else _IDENT, owner) if settings.file else None
     except OSError as error:
         raise StartError(f"log-file {settings.file}: {error.strerror}") from None
-    return Log(
+    log = Log(
         _IDENT,
         level="debug" if options.verbose else settings.level,
         facility=settings.facility,
@@ -104,6 +106,12 @@ def make_log(settings: LogSettings, options: Options, owner: int | None = None) 
         file=file,
         structured=structured,
     )
+    if file is not None and owner is not None and file.is_shut_to(owner):
+        log.warning(
+            f"log-file {settings.file}: the run-as user cannot open it; a file made by logrotate needs "
+            "that user (create 0640 USER adm), or our lines stay in the old one"
+        )
+    return log
 
 
 def auth_settings(conf: Configuration) -> AuthSettings:

@@ -10,7 +10,7 @@ import gc
 import os
 from functools import partial
 
-from tpop3d_py.assemble.doors import Entrance, open_doors
+from tpop3d_py.assemble.doors import Entrance, announcement, open_doors
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
 from tpop3d_py.assemble.monitoring import open_ears
 from tpop3d_py.assemble.plant import Lasting, Opened, Plant
@@ -99,10 +99,7 @@ def ask_for_descriptors(bounds: LimitSettings, log: Log) -> int:
 def _announce(entrance: Entrance, authentication: Authentication, log: Log) -> None:
     """Write the paper's start-up lines."""
     for door in entrance.doors:
-        host, port = door.sock.getsockname()[:2]
-        mode = "stls" if door.stls else "immediate"
-        tls = f"; TLS mode {mode}" if door.tls is not None else ""
-        log.notice(f"listening on address {host}, port {port}, {door.stands_for}{tls}")
+        log.notice(announcement(door.sock, door.tls is not None, door.stls, door.stands_for))
     for notice in (*entrance.warnings, *authentication.notices):
         log.warning(notice)
     log.notice(f"{len(authentication.drivers)} authentication drivers successfully loaded")

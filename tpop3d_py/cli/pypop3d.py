@@ -58,16 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(sample_file("pypop3d configuration", groups), end="")
             return 0
         path = os.path.abspath(options.file)  # it is read again when the working directory has changed
-        conf = load(options.file, groups)
         if options.check:
-            findings = assemble.check(conf)
+            findings = assemble.check(load(options.file, groups))
             for line in findings.warnings:
                 print(f"pypop3d: warning: {line}", file=sys.stderr)
             drivers = ", ".join(findings.drivers)
             print(f"pypop3d: {options.file}: no mistakes found; users are looked for in: {drivers}")
             return 0
         asked = assemble.Options(options.foreground, options.verbose, options.pid_file)
-        return assemble.serve(conf, asked, lambda: load(path, groups))
+        return assemble.serve(lambda: load(path, groups), asked)
     except (ConfigError, assemble.StartError) as error:
         for line in str(error).splitlines():
             print(f"pypop3d: {line}", file=sys.stderr)

@@ -12,6 +12,7 @@ import secrets
 import select
 import socket
 import time
+from collections.abc import Callable
 
 from tpop3d_py.contracts import Challenge, Decision, Reason, Refusal, Verdict
 from tpop3d_py.server import handover
@@ -39,7 +40,17 @@ Said = Decision | Berth | Refusal
 
 
 class Hall(Gate[Connection]):
-    """The way to the authentication processes, and back from them or from the mail processes."""
+    """The way to the authentication processes, and back from them or from the mail processes.
+
+    Nothing is remembered here: that would be to know where mail lies.
+    """
+
+    #: Has the authentication processes forget what they remember.
+    on_forget: Callable[[], None]
+
+    def forget(self, user: str) -> None:
+        """Have an account's next login checked, and that of all others."""
+        self.on_forget()
 
     def take_word(self) -> tuple[Connection, Said] | None:
         """Read one answer and return who waits for it; None if it is nobody, or if there is no answer."""

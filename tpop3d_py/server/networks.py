@@ -30,6 +30,9 @@ class Networks:
         #: Tells whether an address, given as text, is in one of the networks; the last answers are kept.
         self.contains = functools.lru_cache(_ANSWERS_KEPT)(self._contains)
 
+    def __reduce__(self) -> tuple[type[Networks], tuple[tuple[Network, ...]]]:
+        return Networks, (self._networks,)  # without the answers
+
     def __bool__(self) -> bool:
         return bool(self._networks)
 

@@ -179,7 +179,8 @@ def allow_files(allowed: Mapping[str, Files]) -> int:
     What is open already stays open.  Has to be called before threads are started.
 
     Args:
-        allowed: what may be done below each folder, or with a single file; what is not there is left out.
+        allowed: what may be done below each folder, or with a single file; what is not there, or cannot be
+            reached, is left out.
 
     Returns:
         The version of Landlock, which says how much it restricts.
@@ -207,7 +208,7 @@ def allow_files(allowed: Mapping[str, Files]) -> int:
 
 
 def _add_rule(rules: int, path: str, access: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, PermissionError):
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             if not os.path.isdir(path):
