@@ -12,7 +12,7 @@ from tpop3d_py.auth.drivers.mysql import MysqlSettings
 from tpop3d_py.auth.drivers.pgsql import PgsqlSettings, _options
 from tpop3d_py.auth.drivers.sqlserver import SERVERS, Tls, tls_context
 from tpop3d_py.auth.plugin import DriverError
-from tpop3d_py.directory import engine
+from tpop3d_py.directory import dialects
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_the_servers(text: str, urls: list[str]) -> None:
 
 def test_localhost_is_the_socket_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     [url] = MysqlSettings(database="virtualemail", username="vmail").urls()
-    monkeypatch.setattr(engine, "_SOCKET", "/dev/null")
-    assert engine.engine_for(url).url.query == {"unix_socket": "/dev/null"}
-    monkeypatch.setattr(engine, "_SOCKET", "/nonexistent")
-    assert engine.engine_for(url).url.query == {}
+    monkeypatch.setattr(dialects, "_SOCKET", "/dev/null")
+    assert dialects.engine_for(url).url.query == {"unix_socket": "/dev/null"}
+    monkeypatch.setattr(dialects, "_SOCKET", "/nonexistent")
+    assert dialects.engine_for(url).url.query == {}
 
 
 @pytest.mark.parametrize("text", ["a a", "host:99999", "host:", "a/b", "host:port", ""])
@@ -72,11 +72,7 @@ def test_tls_is_verified_unless_somebody_says_no(tmp_path: Path) -> None:
 
 def test_the_same_in_the_words_of_postgresql() -> None:
     assert _options(Tls()) == {"sslmode": "disable"}
-    assert _options(Tls(on=True)) == {
-        "sslmode": "verify-full",
-        "sslrootcert": "system",
-        "sslcertmode": "disable",
-    }
+    assert _options(Tls(on=True)) == {"sslmode": "verify-full", "sslrootcert": "system"}
     assert _options(Tls(on=True, verify=False, cert="/c")) == {
         "sslmode": "require",
         "sslcert": "/c",

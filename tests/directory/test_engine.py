@@ -24,7 +24,7 @@ BAD_URLS = [
     ("sqlite:///vmail.db", "absolute path"),
     ("sqlite://", "absolute path"),
     ("sqlite:///:memory:", "absolute path"),
-    ("postgresql+psycopg://localhost/x", "must start with"),
+    ("oracle+oracledb://localhost/x", "must start with"),
     ("virtualemail", "must look like"),
     ("mysql+pymysql://vmail@localhost:port/x", "must look like"),
 ]

@@ -1,13 +1,10 @@
 """Where the directory is, and how to talk to it.
 
 `DirectorySettings` are the directives of ``vmail.conf``; `make_engine` turns
-them into a SQLAlchemy engine for MariaDB (PyMySQL) or SQLite.  Two kinds of
+them into a SQLAlchemy engine for MariaDB (PyMySQL), PostgreSQL (psycopg) or SQLite.  Two kinds of
 transaction exist: `reading` and `writing`.  On SQLite the second one starts with
 ``BEGIN IMMEDIATE``, so that what is read in it cannot change before it commits;
 on MariaDB the operations lock the domain's row instead.
-
-A SQLite database keeps its default rollback journal: a daemon without write
-permission can then read it, which WAL would not allow.
 
 When things fail: every failure of the database becomes one
 `DirectoryUnavailable` that names the server and never the password.  A missing
@@ -18,31 +15,40 @@ from __future__ import annotations
 
 import contextlib
 import os
-import ssl
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
+from tpop3d_py.directory.dialects import ANSWER_SECONDS, MYSQL, POSTGRES, WRITING, engine_for, sqlite_file
 from tpop3d_py.directory.errors import DirectoryUnavailable
 from tpop3d_py.log import printable
 from tpop3d_py.settings import PATH, TEXT, Kind, choice, setting
 
-#: Seconds to wait for a connection, and for each answer of the server.  Together they stay under the
-#: 4 s after which an authentication process is killed; `make_engine` takes longer ones for commands.
-CONNECT_SECONDS = 1.0
-ANSWER_SECONDS = 1.5
+__all__ = [
+    "Directory",
+    "DirectorySettings",
+    "engine_for",
+    "location",
+    "make_engine",
+    "read_password",
+    "reading",
+    "sqlite_file",
+    "sqlite_path",
+    "translated",
+    "unavailable",
+    "writing",
+]
 
-_MYSQL = ("mysql", "mariadb")
-_WRITING = "vmail_writing"
+_DRIVERS = {
+    **dict.fromkeys(("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"), MYSQL),
+    **dict.fromkeys(("postgresql", "postgresql+psycopg"), POSTGRES),
+}
+_REST = "://user@host/database"
 #: Error numbers of the server.
-_NO_DATABASE, _NO_TABLE = 1049, 1146
-#: Where Debian's MariaDB listens for local programs.
-_SOCKET = "/run/mysqld/mysqld.sock"
+_NO_DATABASE, _NO_TABLE, _NO_TABLE_OF_POSTGRES = 1049, 1146, "42P01"
 
 
 def _database_url(word: str) -> str:
@@ -56,18 +62,17 @@ def _parse_url(word: str) -> URL:
     try:
         url = make_url(word)
     except (ArgumentError, ValueError):
-        raise ValueError(
-            "must look like mysql+pymysql://user@host/database or sqlite:////path/file"
-        ) from None
+        raise ValueError(f"must look like mysql+pymysql{_REST} or sqlite:////path/file") from None
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         if not (url.database or "").startswith("/"):
             raise ValueError("must name the SQLite file with an absolute path: sqlite:////path/file")
         return url
-    if url.drivername not in (*_MYSQL, *(f"{name}+pymysql" for name in _MYSQL)):
-        raise ValueError("must start with mysql+pymysql:// or sqlite:///")
+    driver = _DRIVERS.get(url.drivername)
+    if driver is None:
+        raise ValueError("must start with mysql+pymysql://, postgresql+psycopg:// or sqlite:///")
     if not url.database:
-        raise ValueError("must name a database: mysql+pymysql://user@host/database")
-    return url.set(drivername="mysql+pymysql")
+        raise ValueError(f"must name a database: {driver}{_REST}")
+    return url.set(drivername=driver)
 
 
 DATABASE_URL: Kind[str] = Kind("database URL", _database_url)
@@ -81,7 +86,8 @@ class DirectorySettings:
         "database-url",
         DATABASE_URL,
         default=None,
-        summary="Where the SQL directory is: mysql+pymysql://USER@HOST/DATABASE or sqlite:////PATH.",
+        summary="Where the SQL directory is: mysql+pymysql://USER@HOST/DATABASE, "
+        "postgresql+psycopg://USER@HOST/DATABASE or sqlite:////PATH.",
         example="mysql+pymysql://vmail@localhost/virtualemail",
     )
     database_password_file: str | None = setting(
@@ -164,86 +170,6 @@ def make_engine(settings: DirectorySettings, *, answer_seconds: float = ANSWER_S
     return engine_for(url, password=password, answer_seconds=answer_seconds)
 
 
-def engine_for(
-    url: URL,
-    *,
-    password: bytes | None = None,
-    answer_seconds: float = ANSWER_SECONDS,
-    tls: ssl.SSLContext | None = None,
-) -> Engine:
-    """Make an engine for a ``mysql+pymysql`` or ``sqlite`` URL; nothing is connected yet.
-
-    Args:
-        url: may contain a password; SQLite's has an absolute path; the host ``localhost`` means Debian's
-            socket where there is one.
-        password: used instead of the one in the URL; as octets, because PyMySQL takes text for Latin-1.
-        answer_seconds: how long one statement may take, or wait for a lock.
-        tls: a connection by TCP must use it; None: whatever the server offers, and nothing is verified.
-    """
-    if url.drivername.startswith("sqlite"):
-        return _sqlite_engine(url, answer_seconds)
-    return _mysql_engine(_local(url), password, answer_seconds, tls)
-
-
-def _local(url: URL) -> URL:
-    # MySQL's own programs take "localhost" for the socket, and so do the grants for @localhost.
-    if url.host != "localhost" or url.port or "unix_socket" in url.query or not os.path.exists(_SOCKET):
-        return url
-    return url.update_query_dict({"unix_socket": _SOCKET})
-
-
-def _sqlite_engine(url: URL, seconds: float) -> Engine:
-    # mode=rw instead of the default rwc: a typing error in the path must not make an empty directory.
-    database = f"file:{_uri_path(url.database or '')}"
-    file = URL.create("sqlite", database=database, query={"mode": "rw", "uri": "true"})
-    engine = create_engine(file, poolclass=NullPool, connect_args={"timeout": seconds})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _uri_path(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are ours: see _begin_sqlite
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_WRITING, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _mysql_engine(url: URL, password: bytes | None, seconds: float, tls: ssl.SSLContext | None) -> Engine:
-    arguments: dict[str, Any] = {
-        "charset": "utf8mb4",
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": seconds,
-        "write_timeout": seconds,
-    }
-    if "unix_socket" in url.query:
-        arguments["ssl_disabled"] = True  # nothing to hide from, and loading the machine's CAs takes 15 ms
-    elif tls is not None:
-        arguments["ssl"] = tls
-    if password is None and url.password is not None:
-        password = str(url.password).encode("utf-8")
-    if password is not None:
-        arguments["password"] = password
-    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
-    event.listen(engine, "do_connect", _connect_mysql)
-    return engine
-
-
-def _connect_mysql(dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
-    try:
-        return dialect.connect(*arguments, **options)
-    except RuntimeError as error:
-        # PyMySQL says so when an authentication method needs a package that is not installed.
-        raise dialect.dbapi.OperationalError(2059, str(error)) from error
-
-
 def read_password(path: str) -> bytes:
     """Return the first line of a password file.
 
@@ -277,14 +203,6 @@ def location(engine: Engine) -> str:
     return printable(f"{url.database} at {server}")
 
 
-def sqlite_file(engine: Engine) -> str | None:
-    """Return the path of an engine's SQLite file, or None if the directory is on a server."""
-    if not engine.url.drivername.startswith("sqlite"):
-        return None
-    path = (engine.url.database or "").removeprefix("file:")
-    return path.replace("%23", "#").replace("%3f", "?").replace("%25", "%")
-
-
 def sqlite_path(settings: DirectorySettings) -> str | None:
     """Return the absolute path of the SQLite file, or None if the directory is on a server."""
     if settings.database_url is None:
@@ -311,7 +229,8 @@ def unavailable(engine: Engine, error: Exception) -> DirectoryUnavailable:
     arguments = getattr(cause, "args", ())
     text = str(arguments[-1] if arguments else cause)
     number = arguments[0] if arguments else None
-    if "no such table" in text or number == _NO_TABLE:
+    missing = getattr(cause, "sqlstate", None) == _NO_TABLE_OF_POSTGRES
+    if "no such table" in text or number == _NO_TABLE or missing:
         text += "; has 'vmail db init' been run?"
     if number == _NO_DATABASE:
         text += "; create it first, see sql/mariadb/database.sql"
@@ -336,5 +255,5 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         DirectoryUnavailable: the database failed.
     """
-    with translated(engine), engine.execution_options(**{_WRITING: True}).begin() as connection:
+    with translated(engine), engine.execution_options(**{WRITING: True}).begin() as connection:
         yield connection

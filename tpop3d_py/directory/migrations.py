@@ -5,10 +5,11 @@ and ``adopt.sql``, which turns an original database into what ``0001`` makes.
 Each ends with the row of `schema_version` that says it ran, so they leave the
 same traces whether this module or an administrator with a pipe runs them.
 
-On SQLite a migration and its record are one transaction.  MariaDB commits every
+On SQLite and PostgreSQL a migration and its record are one transaction.  MariaDB commits every
 DDL statement by itself; there each statement is written so that it may run
 again, the record comes last, and an upgrade that broke off is simply repeated.
-A second command is kept out meanwhile (`GET_LOCK`, or SQLite's write lock).
+A second command is kept out meanwhile (`GET_LOCK`, an advisory lock, or SQLite's write lock).  Original
+databases were MySQL's, so there is nothing to adopt on PostgreSQL.
 
 When things fail: `Refused` with one line per fault, before anything is changed,
 if the rows do not allow the keys; `DirectoryUnavailable` if the database fails.
@@ -35,7 +36,7 @@ from tpop3d_py.log import printable
 
 _NUMBERED = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _COMMENT = re.compile(r"(?:^|\s)--.*")
-_FOLDERS = {"mysql": "mariadb", "sqlite": "sqlite"}
+_FOLDERS = {"mysql": "mariadb", "postgresql": "postgresql", "sqlite": "sqlite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,8 @@ def upgrade(engine: Engine) -> Upgrade:
         if not present:
             raise Refused(f"{location(engine)}: no tables; use 'vmail db init'")
         original = not _versions(connection, present)
+        if original and not (_folder(engine) / "adopt.sql").exists():
+            raise Refused(f"{location(engine)}: foreign tables; use 'vmail db init' in a new database")
         warnings = _check_original(connection, present) if original else ()
         if original:
             _apply(connection, [_folder(engine) / "adopt.sql"])
@@ -208,6 +211,8 @@ def _exclusive(engine: Engine) -> Iterator[Connection]:
             # Released when the connection closes: the pool keeps none.
             if connection.execute(statements.take_schema_lock()).scalar() != 1:
                 raise DirectoryUnavailable(f"{location(engine)}: another 'vmail db' command is at work")
+        elif engine.dialect.name == "postgresql":
+            connection.execute(statements.wait_for_schema_lock())
         yield connection
 
 

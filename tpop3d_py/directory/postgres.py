@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from tpop3d_py.directory.engine import CONNECT_SECONDS
+from tpop3d_py.directory.dialects import CONNECT_SECONDS
 from tpop3d_py.directory.faults import TIMED_OUT
 
 #: Seconds between two looks at the clock.

@@ -245,3 +245,8 @@ def every_row(table_name: str) -> Select[Any]:
 def take_schema_lock() -> TextClause:
     """Keep a second ``vmail db`` command out (MariaDB: its DDL takes no part in transactions)."""
     return text("SELECT GET_LOCK(CONCAT('vmail_schema_', LEFT(DATABASE(), 40)), 10)")
+
+
+def wait_for_schema_lock() -> TextClause:
+    """Do the same on PostgreSQL: a second command waits until the first one's transaction ends."""
+    return text("SELECT pg_advisory_xact_lock(hashtext('vmail_schema'))")

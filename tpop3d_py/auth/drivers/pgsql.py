@@ -24,7 +24,8 @@ from tpop3d_py.auth.plugin import (
     mail_group_setting,
     mailbox_setting,
 )
-from tpop3d_py.directory.engine import ANSWER_SECONDS
+from tpop3d_py.directory.engine import engine_for
+from tpop3d_py.directory.errors import DirectoryUnavailable
 from tpop3d_py.maildrop.patterns import Pattern
 
 NAME = "pgsql"
@@ -74,10 +75,6 @@ def make(settings: PgsqlSettings, tools: Tools) -> Driver:
 
 
 def _engine(settings: PgsqlSettings, server: Server) -> Engine:
-    try:
-        from tpop3d_py.directory.postgres import postgres_engine  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise DriverError(f"auth-pgsql-enable: needs psycopg 3.3 (tpop3d-py[pgsql]): {error}") from None
     sqlserver.tls_context(NAME, settings.tls)  # says what is wrong with the files before libpq does
     url = URL.create(
         "postgresql+psycopg",
@@ -85,8 +82,12 @@ def _engine(settings: PgsqlSettings, server: Server) -> Engine:
         host=server.socket or server.host,
         port=server.port or None,
         database=settings.database,
+        query=_options(settings.tls),
     )
-    return postgres_engine(url, settings.password or None, _options(settings.tls), ANSWER_SECONDS)
+    try:
+        return engine_for(url, password=settings.password.encode() if settings.password else None)
+    except DirectoryUnavailable as error:
+        raise DriverError(f"auth-pgsql-enable: {error}") from None
 
 
 def _options(tls: Tls) -> dict[str, str]:
@@ -97,9 +98,9 @@ def _options(tls: Tls) -> dict[str, str]:
         options = {"sslmode": "require"}
     else:
         options = {"sslmode": "verify-full", "sslrootcert": tls.ca or "system"}
-    if not tls.cert:  # libpq would look for one in root's home
-        return options | {"sslcertmode": "disable"}
-    return options | {"sslcert": tls.cert, "sslkey": tls.key or tls.cert}
+    if tls.cert:
+        options |= {"sslcert": tls.cert, "sslkey": tls.key or tls.cert}
+    return options
 
 
 PLUGIN = Plugin(NAME, PgsqlSettings, make)
