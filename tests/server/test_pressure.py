@@ -238,6 +238,15 @@ def test_who_is_exempt_goes_last() -> None:
     assert world.ended == [attackers[0]]
 
 
+def test_not_even_somebody_with_a_single_connection_stays_for_longer() -> None:
+    world = World(connections=4)
+    spared = [world.come("127.0.0.1") for _ in range(2)]
+    others = [world.come(f"192.0.2.{number}") for number in range(2)]
+    for number in range(3):
+        spared.append(world.come("127.0.0.1"))
+        assert world.ended == (others + spared)[: number + 1]
+
+
 def test_sessions_of_one_address() -> None:
     world = World(workers=2, sessions_of_one=2)
     for row in (0, 1):

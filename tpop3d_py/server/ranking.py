@@ -17,8 +17,8 @@ class Source:
     """One address, or one network of a customer, with its connections in this process.
 
     Args:
-        key: what it is known by; empty for one that is not counted.
-        places: its cells of the census; none for one that is not counted.
+        key: what it is known by; empty for one that is spared.
+        places: its cells of the census; none for one that is spared, which stands one rank lower than others.
     """
 
     __slots__ = ("key", "places", "sessions", "waiting")
@@ -43,7 +43,7 @@ class Ranking:
         count = len(source.waiting)
         source.waiting[conn] = None
         self._move(source, count, count + 1)
-        self._top = max(self._top, count + 1)
+        self._top = max(self._top, _rank(source, count + 1))
 
     def remove(self, source: Source, conn: Connection) -> None:
         """Take a connection from a source that has it."""
@@ -53,20 +53,26 @@ class Ranking:
         else:
             del source.waiting[conn]
         self._move(source, count, count - 1)
-        if count == self._top and count not in self._ranks:
-            self._top = count - 1  # whoever was alone at the top is one step below now
+        rank = _rank(source, count)
+        if rank == self._top and rank not in self._ranks:
+            self._top = max(rank - 1, 0)  # whoever was alone at the top is one step below now
 
     def oldest(self) -> Iterator[Connection]:
         """Yield the connections of the source that has most, oldest first; then of the next, and so on."""
-        for count in range(self._top, 0, -1):
-            for source in self._ranks.get(count, ()):
+        for rank in range(self._top, -1, -1):
+            for source in self._ranks.get(rank, ()):
                 yield from source.waiting
 
     def _move(self, source: Source, before: int, after: int) -> None:
         if before:
-            rank = self._ranks[before]
+            number = _rank(source, before)
+            rank = self._ranks[number]
             del rank[source]
             if not rank:
-                del self._ranks[before]
+                del self._ranks[number]
         if after:
-            self._ranks.setdefault(after, {})[source] = None
+            self._ranks.setdefault(_rank(source, after), {})[source] = None
+
+
+def _rank(source: Source, count: int) -> int:
+    return count if source.places else count - 1
