@@ -40,7 +40,7 @@ class Broken:
             self.lines.append((level, text))
         return self.whole
 
-    def reopen(self) -> str:
+    def reopen(self, processes: int = 0) -> str:
         return "" if self.whole else "cannot be opened"
 
 

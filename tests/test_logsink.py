@@ -190,3 +190,46 @@ def test_leaving_the_terminal(stderr: None) -> None:
     assert sink.put(5, "nowhere")
     assert os.read(reading, 10) == b""  # and the pipe is held open by nobody
     os.close(reading)
+
+
+def test_a_file_is_handed_to_processes_that_may_not_open_it(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    path = folder / "pop.log"
+    sink = File(str(path), "")
+    path.rename(folder / "pop.log.1")
+    reading, writing = os.pipe()
+    pids = []
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the master has opened the new file and the folder is gone
+            os._exit(0 if sink.reopen() == "" and sink.put(5, f"from {number}") else 1)
+        pids.append(pid)
+    assert sink.reopen(len(pids)) == ""
+    folder.rename(tmp_path / "moved")
+    os.close(writing)
+    os.close(reading)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0, 0]
+    lines = (tmp_path / "moved" / "pop.log").read_text().splitlines()
+    assert sorted(lines) == ["from 0", "from 1", "from 2"]
+
+
+def test_what_a_dead_process_did_not_take_is_nobodys_next_file(tmp_path: Path) -> None:
+    path = tmp_path / "pop.log"
+    sink = File(str(path), "")
+    for number in (1, 2, 3):
+        path.rename(tmp_path / f"pop.log.{number}")
+        assert sink.reopen(2) == ""  # and nobody takes it
+        sink.put(5, f"after {number}")
+    assert path.read_text() == "after 3\n"
+    assert sink.reopen() == ""  # takes one of the last two
+    sink.put(5, "still here")
+    assert path.read_text() == "after 3\nstill here\n"
+
+
+def test_more_processes_than_the_way_holds_block_nobody(tmp_path: Path) -> None:
+    sink = File(str(tmp_path / "pop.log"), "")
+    assert sink.reopen(100_000) == ""
+    assert sink.put(5, "here")

@@ -145,10 +145,14 @@ class Log:
         more = f" ({seen.held_back} more since the last such line)" if seen and seen.held_back else ""
         self.write(level, text + more)
 
-    def reopen(self) -> None:
-        """Go over to files that were rotated and daemons that were restarted; for signal handlers too."""
+    def reopen(self, processes: int = 0) -> None:
+        """Go over to files that were rotated and daemons that were restarted; for signal handlers too.
+
+        Args:
+            processes: how many others will do the same and may not be able to; the master's to say.
+        """
         for place in self._places:
-            trouble = place.sink.reopen()
+            trouble = place.sink.reopen(processes)
             if trouble:
                 self.error(trouble)
 

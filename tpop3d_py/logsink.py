@@ -7,6 +7,7 @@ never become one.  Sinks of several processes may share a file: it is opened for
 
 A file may have been moved away by whoever rotates logs.  `reopen` puts the new file behind the
 descriptor that other threads are perhaps writing to, so that no line of theirs can go anywhere else.
+The master opens it first and hands it to the others, which may have given up the right to open it.
 
 When things fail: `put` returns False, the line is lost and the caller counts it; `reopen` keeps what
 there was and returns why.
@@ -38,8 +39,12 @@ class Sink(Protocol):
     def put(self, level: int, text: str) -> bool:
         """Write a line at a level (RFC 5424 section 6.2.1, 0 to 7); False if it was lost."""
 
-    def reopen(self) -> str:
-        """Open anew what may have been moved or restarted; return what went wrong, or nothing."""
+    def reopen(self, processes: int = 0) -> str:
+        """Open anew what may have been moved or restarted; return what went wrong, or nothing.
+
+        Args:
+            processes: how many others will do the same and are to have what was opened; the master's to say.
+        """
 
 
 class _Stamp:
@@ -92,7 +97,7 @@ class Syslog:
             self._absent_until = time.monotonic() + _LOOK_AGAIN
             return False
 
-    def reopen(self) -> str:
+    def reopen(self, processes: int = 0) -> str:
         """Connect anew."""
         self._socket = _connect()
         self._absent_until = 0.0
@@ -120,6 +125,37 @@ def _connect() -> socket.socket | None:
     return sock
 
 
+class Handing:
+    """The way of a new log file to processes that may not open it; made by the master before its first fork.
+
+    All packets of one rotation carry the same file, so it does not matter who takes which.
+    """
+
+    def __init__(self) -> None:
+        self._in, self._out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for sock in (self._in, self._out):
+            sock.setblocking(False)
+
+    def give(self, fd: int, processes: int) -> None:
+        """Hand a descriptor to so many processes."""
+        with contextlib.suppress(OSError):  # the rest will try to open it themselves
+            for _ in range(processes):
+                socket.send_fds(self._out, [b"."], [fd])
+
+    def take(self) -> int | None:
+        """Take the descriptor that was handed to this process; None if there is none."""
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self._in, 1, 1)
+        except OSError:
+            return None
+        return descriptors[0] if descriptors else None
+
+    def clear(self) -> None:
+        """Forget what processes that have died did not take."""
+        while (fd := self.take()) is not None:
+            os.close(fd)
+
+
 class File:
     """A file of its own, with lines as syslog daemons write them.
 
@@ -128,13 +164,17 @@ class File:
         ident: the program's name; empty: lines are written as they are.
         owner: user id that a file created here is given to, because processes of that user open it after
             a rotation; None leaves it ours.
+        handing: brings the file to processes that may not open it.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
 
-    def __init__(self, path: str, ident: str, owner: int | None = None) -> None:
+    def __init__(
+        self, path: str, ident: str, owner: int | None = None, handing: Handing | None = None
+    ) -> None:
         self._path = path
+        self._handing = handing or Handing()
         self._owner = owner
         self._stamp = _Stamp()
         self._host = os.uname().nodename.partition(".")[0]
@@ -143,11 +183,6 @@ class File:
         self._fd = _open_file(path, owner)
         # Each reading of the settings makes a log; of those before only the number would be left.
         weakref.finalize(self, os.close, self._fd).atexit = False
-
-    def is_shut_to(self, user: int) -> bool:
-        """Tell whether a user could not open the file anew, as far as its permissions tell."""
-        status = os.fstat(self._fd)
-        return status.st_uid != user and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
     def put(self, _level: int, text: str) -> bool:
         """Append a line."""
@@ -161,12 +196,21 @@ class File:
         self._torn = count < len(data)
         return not self._torn
 
-    def reopen(self) -> str:
-        """Go over to the file that has the name now."""
+    def reopen(self, processes: int = 0) -> str:
+        """Go over to the file that has the name now.
+
+        Args:
+            processes: how many others are to have it too; the master's to say.
+        """
+        if processes:
+            self._handing.clear()
         try:
-            fd = _open_file(self._path, self._owner)
+            fd = self._handing.take()
+            if fd is None:
+                fd = _open_file(self._path, self._owner)
         except OSError as error:
             return f"log-file {self._path}: {error.strerror}; going on with the file as it was opened"
+        self._handing.give(fd, processes)
         os.dup2(fd, self._fd, inheritable=False)
         os.close(fd)
         self._torn = False
@@ -210,7 +254,7 @@ class Stderr:
         self._torn = 0 < count < len(data)
         return count == len(data)
 
-    def reopen(self) -> str:
+    def reopen(self, processes: int = 0) -> str:
         """Look again what standard error is: another one, after we have left the terminal."""
         private = _private_end()
         if private is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from tpop3d_py import assemble
 from tpop3d_py.assemble.groups import make_log
 from tpop3d_py.config import load
 from tpop3d_py.server.settings import LogSettings
-
-NOBODY = 65534
 
 
 def settings(folder: Path, text: str) -> LogSettings:
@@ -47,19 +44,6 @@ def test_json_everywhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(assemble.StartError, match=r"log-file .*/none/pop3.log: No such file or directory"):
         make_log(settings(tmp_path, f"log-file: {tmp_path}/none/pop3.log\n"), assemble.Options())
-
-
-def test_a_file_that_could_not_be_opened_after_a_rotation(tmp_path: Path) -> None:
-    file = tmp_path / "pop3.log"
-    file.write_text("")
-    asked = settings(tmp_path, f"log-file: {file}\n")
-    for mode, warned in ((0o640, True), (0o660, False), (0o646, False)):
-        file.chmod(mode)
-        file.write_text("")
-        make_log(asked, assemble.Options(), NOBODY)
-        assert ("the run-as user cannot open it" in file.read_text()) is warned
-    make_log(asked, assemble.Options(), os.geteuid())
-    assert "cannot open it" not in file.read_text()
 
 
 def test_check_misses_the_folder(tmp_path: Path) -> None:

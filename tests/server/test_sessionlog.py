@@ -40,7 +40,7 @@ class Lines:
         self.lines.append(f"{level} {text}")
         return True
 
-    def reopen(self) -> str:
+    def reopen(self, processes: int = 0) -> str:
         return ""
 
 
@@ -48,6 +48,7 @@ class Nobody:
     """A transport with nobody at the other end."""
 
     secure = False
+    passes = False
     blocked_on = 0
 
     def receive(self) -> bytes | None:
@@ -66,6 +67,9 @@ class Nobody:
         return self
 
     def cut(self) -> None:
+        pass
+
+    def leave(self) -> None:
         pass
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
-from tpop3d_py.logsink import File
+from tpop3d_py.logsink import File, Handing
 from tpop3d_py.maildrop.opener import MaildropSettings
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server.bounds import LimitSettings
@@ -81,6 +82,12 @@ class Options:
     pid_file: str = ""
 
 
+@functools.cache
+def _handing() -> Handing:
+    """Make the way of log files to other processes: one for all readings of the settings."""
+    return Handing()
+
+
 def make_log(settings: LogSettings, options: Options, owner: int | None = None) -> Log:
     """Open the log that settings and command line ask for.
 
@@ -94,10 +101,11 @@ def make_log(settings: LogSettings, options: Options, owner: int | None = None) 
     """
     structured = settings.form == "json"
     try:
-        file = File(settings.file, "" if structured else _IDENT, owner) if settings.file else None
+        ident = "" if structured else _IDENT
+        file = File(settings.file, ident, owner, _handing()) if settings.file else None
     except OSError as error:
         raise StartError(f"log-file {settings.file}: {error.strerror}") from None
-    log = Log(
+    return Log(
         _IDENT,
         level="debug" if options.verbose else settings.level,
         facility=settings.facility,
@@ -106,12 +114,6 @@ def make_log(settings: LogSettings, options: Options, owner: int | None = None) 
         file=file,
         structured=structured,
     )
-    if file is not None and owner is not None and file.is_shut_to(owner):
-        log.warning(
-            f"log-file {settings.file}: the run-as user cannot open it; a file made by logrotate needs "
-            "that user (create 0640 USER adm), or our lines stay in the old one"
-        )
-    return log
 
 
 def auth_settings(conf: Configuration) -> AuthSettings:

@@ -136,8 +136,8 @@ class Crew:
         self._due: list[tuple[float, Role, Generation]] = [(0.0, role, first) for role in first.roles]
         self._tended = time.monotonic()
 
-    def __bool__(self) -> bool:
-        return bool(self._living)
+    def __len__(self) -> int:
+        return len(self._living)
 
     def relieve(self, newer: Generation) -> None:
         """Start a new generation at the next `start_due` and retire the present one."""

@@ -108,8 +108,8 @@ class LogSettings:
         "log-file",
         PATH,
         default=None,
-        summary="File to write to as well as to syslog. SIGUSR1 goes over to a new file of that name; a "
-        "program that rotates logs must create it for the run-as user, or leave that to us.",
+        summary="File to write to as well as to syslog. On SIGUSR1 every process goes over to a new file of "
+        "that name, which the first one makes if nobody else has.",
         example="/var/log/tpop3d/pop3.log",
     )
     form: str = setting(

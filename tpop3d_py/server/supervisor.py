@@ -122,7 +122,7 @@ class Supervisor:
             if number in _STOP:
                 return number
             if number == signal.SIGUSR1:
-                self._crew.current.log.reopen()
+                self._crew.current.log.reopen(len(self._crew))
                 self._crew.signal_all(number)
             again |= number == signal.SIGHUP
         if again:
