@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tpop3d_py.auth import passwords, schemes, schemes_crypt
 
@@ -351,3 +355,40 @@ def test_apop_digest_of_the_rfc() -> None:
 )
 def test_what_a_report_calls_it(stored: str, kind: tuple[str, bool]) -> None:
     assert schemes.kind(schemes.read(stored)) == kind
+
+
+_NUMBERS = st.one_of(
+    st.integers(-3, 70_000).map(str),
+    st.sampled_from(["", "1_0", "+1", "٣", "1e3", "0x10", "9" * 30, "2147483648", "4294967297", " 1"]),
+)
+_BASE64 = st.binary(max_size=40).map(lambda octets: base64.b64encode(octets).decode())
+_RESTS = st.one_of(
+    st.text(max_size=60),
+    _BASE64,
+    st.binary(max_size=40).map(bytes.hex),
+    st.tuples(_NUMBERS, _BASE64, _BASE64, _BASE64).map(",".join),
+    st.tuples(_NUMBERS, _BASE64, _BASE64).map("$".join),
+    st.builds(lambda n, salt, rest: f"$1${salt}${n}${rest}", _NUMBERS, _BASE64, _BASE64),
+    st.builds(lambda n, rest: f"$2y${n}${rest}", _NUMBERS, _BASE64),
+    st.builds(lambda n, rest: f"$6$rounds={n}$abc${rest}", _NUMBERS, _BASE64),
+    st.builds(
+        lambda v, m, t, p, rest: f"$argon2id$v={v}$m={m},t={t},p={p}$c2FsdHNhbHQ${rest}",
+        *[_NUMBERS] * 4,
+        _BASE64,
+    ),
+    st.sampled_from([stored.partition("}")[2] for stored, _ in VECTORS]).flatmap(
+        lambda rest: st.integers(0, len(rest)).map(lambda at: rest[:at])
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(["", *(f"{{{name}}}" for name in schemes.SCHEMES), "{PLAIN.B64}", "{SSHA.HEX}"]), _RESTS
+)
+@example("{pbkdf2}", "$1$salt$-1$00")
+@example("{pbkdf2}", "$1$salt$0$00")
+@example("{argon2id}", "$argon2id$v=19$m=1,t=0,p=0$c2FsdHNhbHQ$AAAA")
+def test_whatever_is_stored_the_answer_is_no_or_that_it_cannot_be_checked(scheme: str, rest: str) -> None:
+    with contextlib.suppress(passwords.UnknownScheme, passwords.TooCostly):
+        assert not passwords.verify(scheme + rest, b"nobody has this password")
