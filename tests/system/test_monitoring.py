@@ -307,6 +307,18 @@ def test_a_rotated_log_is_left_by_every_process(watched: Watched) -> None:
     assert watched.log.read_text().count(began) == 40  # two lines each, with -v
 
 
+def test_a_log_file_that_the_processes_may_not_open_is_handed_to_them(watched: Watched) -> None:
+    watched.log.rename(watched.log.with_suffix(".2"))
+    watched.log.touch(0o600)  # as logrotate's "create" does, for root
+    os.kill(watched.site.pop3d.child.pid, signal.SIGUSR1)
+    time.sleep(0.3)  # until the workers have had their signals
+    for _ in range(10):
+        watched.log_in().quit()
+    text = watched.log.read_text()
+    assert text.count("began session for `luser@klient1.pl'") == 20
+    assert "going on with the file" not in text + watched.log.with_suffix(".2").read_text()
+
+
 def test_reloads_leave_no_descriptor_behind(watched: Watched) -> None:
     master = watched.site.pop3d.child.pid
     started = time.time()
