@@ -25,6 +25,7 @@ class FakeTransport:
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self.blocked_on = int(select.EPOLLIN)
         self.secure = False
+        self.passes = True
         self.pieces = list(pieces)
         self.room: list[int] = []
         self.sent = b""
@@ -50,6 +51,9 @@ class FakeTransport:
         return self
 
     def cut(self) -> None:
+        pass
+
+    def leave(self) -> None:
         pass
 
     def close(self) -> None:
