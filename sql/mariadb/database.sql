@@ -20,3 +20,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES
 -- The POP3 daemon reads.
 CREATE USER IF NOT EXISTS 'pypop3d'@'localhost' IDENTIFIED BY 'change-me-3';
 GRANT SELECT ON virtualemail.* TO 'pypop3d'@'localhost';
+-- With password-rehash it writes, too; once the tables are there:
+--     GRANT UPDATE (password_hash) ON virtualemail.popbox TO 'pypop3d'@'localhost';

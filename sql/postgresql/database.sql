@@ -13,3 +13,5 @@ CREATE DATABASE virtualemail OWNER vmail ENCODING 'UTF8' TEMPLATE template0;
 CREATE ROLE pypop3d LOGIN PASSWORD 'change-me-2';
 \connect virtualemail
 ALTER DEFAULT PRIVILEGES FOR ROLE vmail GRANT SELECT ON TABLES TO pypop3d;
+-- With password-rehash it writes, too; once the tables are there:
+--     GRANT UPDATE (password_hash) ON popbox TO pypop3d;

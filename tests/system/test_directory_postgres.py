@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from tests.system.support.mariadb import PASSWORD, USER
 from tests.system.support.pop3d import Pop3d, Shell, Telnet
-from tests.system.support.processes import free_port
+from tests.system.support.processes import CHECKOUT, free_port, program
 from tests.system.support.sqlsite import Base
 
 
@@ -98,3 +100,35 @@ def test_tables_of_somebody_else_are_left_alone(site: Site, sql_pgsql: Base) -> 
     told = Shell(conf).attempt("vmail db upgrade")
     assert told.returncode == 1
     assert "use 'vmail db init' in a new database" in told.stderr
+
+
+def test_the_accounts_of_database_sql_may_what_they_need(site: Site, sql_pgsql: Base) -> None:
+    script = (CHECKOUT / "sql" / "postgresql" / "database.sql").read_text()
+    for name in ("virtualemail", "vmail", "pypop3d"):
+        script = re.sub(rf"\b{name}\b", f"{name}_of_file", script)
+    grant = re.search(r"--\s+(GRANT UPDATE .*;)", script)
+    assert grant is not None
+    _psql(sql_pgsql, "postgres", "postgres", script)
+    url = f"postgresql+psycopg://vmail_of_file@127.0.0.1:{sql_pgsql.port}/virtualemail_of_file"
+    (site.folder / "file.password").write_text("change-me-1\n")
+    (site.folder / "file.password").chmod(0o600)
+    (site.folder / "file.conf").write_text(
+        f"database-url: {url}\ndatabase-password-file: {site.folder}/file.password\n"
+    )
+    Shell(site.folder / "file.conf").run("vmail db init")
+    reader = "virtualemail_of_file", "pypop3d_of_file"
+    _psql(sql_pgsql, *reader, "SELECT * FROM popbox; SELECT * FROM domain;")
+    update = "UPDATE popbox SET password_hash = 'x' WHERE password_hash = 'y';"
+    with pytest.raises(subprocess.CalledProcessError):
+        _psql(sql_pgsql, *reader, update)
+    _psql(sql_pgsql, "virtualemail_of_file", "vmail_of_file", grant[1])
+    _psql(sql_pgsql, *reader, update)
+    with pytest.raises(subprocess.CalledProcessError):
+        _psql(sql_pgsql, *reader, "UPDATE popbox SET mbox_name = 'x';")
+
+
+def _psql(base: Base, database: str, account: str, script: str) -> None:
+    """Run a script by the server's socket, where everybody is believed."""
+    command = [program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", base.socket_folder]
+    command += ["-p", str(base.port), "-U", account, database]
+    subprocess.run(command, input=script, text=True, capture_output=True, check=True, timeout=30)

@@ -36,6 +36,7 @@ class Base:
         address: how the directive names it.
         port: where it listens.
         hang, go_on: stop its processes where they are, and let them go on.
+        socket_folder: PostgreSQL's.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Base:
         self.hang: Callable[[], None]
         self.go_on: Callable[[], None]
         self.read_only: Callable[[bool], object]
+        self.socket_folder = ""
 
     def fill(self, root: Path, owner: str) -> None:
         for sql in TABLES:
@@ -143,6 +145,7 @@ def pgsql_base(area: Path, folder: Path, owner: str) -> tuple[Base, Postgres]:
     name = "virtualemail"
     server.new_database(name)
     base = Base("pgsql", server.port, lambda sql: server.execute(sql, database=name), name)
+    base.socket_folder = str(server.folder)
     base.hang, base.go_on = server.hang, server.go_on
     base.read_only = lambda on: server.execute(
         f"ALTER ROLE {USER} SET default_transaction_read_only = {'on' if on else 'off'}"
