@@ -164,6 +164,10 @@ def test_a_domain_is_served_with_the_capabilities_of_the_unit(
     assert not listens(port)
 
 
+def test_the_templates_came_along(installed: CleanRoot) -> None:
+    assert "virtual" in installed.run("vmail-gen-exim --section routers")
+
+
 def test_an_upgrade_keeps_what_was_edited(
     used: tuple[CleanRoot, int], debian_package: Path, folder: Path
 ) -> None:
