@@ -28,6 +28,8 @@ from tests.system.support.mariadb import PASSWORD as SQL_PASSWORD
 from tests.system.support.mariadb import USER as SQL_USER
 from tests.system.support.processes import Child, free_port
 
+#: Directives of separated mode, with accounts that every Debian has.
+SEPARATED = ("privilege-separation: yes", "net-user: nobody", "auth-user: daemon", "first-uid: 100")
 #: Dovecot processes that wait for a session, as many as there are clients.
 _READY = 16
 

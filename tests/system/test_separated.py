@@ -1,0 +1,236 @@
+"""Separated mode with real clients: the same service as in plain mode, by processes of different users."""
+
+from __future__ import annotations
+
+import os
+import poplib
+import pwd
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system import test_logins
+from tests.system.support.mariadb import PASSWORD, Mariadb
+from tests.system.support.processes import wait_for
+from tests.system.support.separated import (
+    AUTH_USER,
+    DOMAINS,
+    MESSAGES,
+    Separated,
+    children,
+    prime_of,
+    remembers,
+    status,
+)
+from tests.system.support.small import SmallSite
+from tests.system.test_logins import (  # noqa: F401 - the same tests, on our `site`
+    importable,
+    test_mpop,
+    test_nothing_secret_is_in_the_log,
+    test_polish,
+    test_poplib_after_stls,
+)
+from tpop3d_py.auth import scram
+
+ALL = sorted(text.replace(b"\n", b"\r\n") for text in MESSAGES)
+
+
+@pytest.fixture(scope="module")
+def site(area: Path, vmail: pwd.struct_passwd) -> Iterator[SmallSite]:
+    """The site of `test_logins`, in separated mode."""
+    boxes = dict.fromkeys(("luser", "keys", "open", "dovecot", "none"), "maildir")
+    more = (
+        "sasl-mechanisms: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\n"
+        f"auth-token-check: {test_logins.__name__}:Issuer\n"
+        "permit-empty-password: yes\nprivilege-separation: yes\n"
+    )
+    site = SmallSite(area / "separated-logins", vmail, boxes, more)
+    site.store("keys", scram.make_stored(test_logins.SENTENCE))
+    site.store("open", "{plaintext}otwarte")
+    site.store("dovecot", test_logins.FROM_DOVEADM)
+    site.store("none", "{plaintext}")
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope="module")
+def two(area: Path, mariadb: Mariadb, vmail2: pwd.struct_passwd) -> Iterator[Separated]:
+    """Mail of two owners."""
+    site = Separated(area / "separated", mariadb)
+    site.wait_until_settled()
+    yield site
+    site.stop()
+
+
+def fetched(client: poplib.POP3) -> list[bytes]:
+    count = client.stat()[0]
+    return sorted(b"".join(line + b"\r\n" for line in client.retr(n)[1]) for n in range(1, count + 1))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_mail_of_two_owners_at_once(two: Separated, tls: bool) -> None:
+    clients = [two.login(box, domain, tls=tls) for domain in DOMAINS.values() for box in ("luser", "jan")]
+    for client in clients:
+        assert fetched(client) == ALL
+    assert {"vmail", "vmail2"} <= two.processes().keys()
+    for client in clients:
+        assert client.quit() == b"+OK Done"
+
+
+def test_every_process_is_who_it_should_be_and_nothing_more(two: Separated) -> None:
+    client = two.login(domain="drugi.pl")
+    found = two.processes()
+    assert set(found) == {"root", "nobody", AUTH_USER, "vmail", "vmail2"}
+    assert {name: len(pids) for name, pids in found.items()} == {
+        "root": 1,
+        "nobody": 2,
+        AUTH_USER: 2,
+        "vmail": 2,
+        "vmail2": 1,
+    }
+    for name, pids in found.items():
+        for pid in pids if name != "root" else ():
+            account, now = pwd.getpwnam(name), status(pid)
+            assert now["Uid"].split() == [str(account.pw_uid)] * 4
+            assert now["Gid"].split() == [str(account.pw_gid)] * 4
+            assert "0" not in now["Groups"].split()
+            for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+                assert int(now[kind], 16) == 0, (name, kind)
+            assert now["NoNewPrivs"] == "1"
+            assert now["Seccomp"] == ("0" if name == AUTH_USER else "2"), name
+            # With PR_SET_DUMPABLE off /proc belongs to root, and so nobody else can look at it.
+            assert os.stat(f"/proc/{pid}/environ").st_uid == 0
+    assert status(found["root"][0])["Threads"] == "1"
+    assert status(found["nobody"][0])["Groups"] == ""
+    client.quit()
+
+
+def test_secrets_are_where_they_are_needed_and_nowhere_else(two: Separated) -> None:
+    client = two.login(domain="drugi.pl", tls=True)
+    password, prime = PASSWORD.encode(), prime_of(two.folder / "server.pem")
+    for name, pids in two.processes().items():
+        for pid in pids:
+            assert remembers(pid, password) is (name == AUTH_USER), name
+            assert remembers(pid, prime) is (name == "nobody"), name
+    client.quit()
+
+
+def test_descriptors(two: Separated) -> None:
+    """Only who talks to clients listens, and nobody has the way to somebody else."""
+    client = two.login(domain="drugi.pl")
+    listening = {
+        line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if " 0A " in line
+    }
+    kinds = {}
+    for name, pids in two.processes().items():
+        for pid in pids:
+            links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+            inodes = {link[8:-1] for link in links if link.startswith("socket:")}
+            assert bool(inodes & listening) is (name in ("root", "nobody")), name
+            assert any("pypop3d-settings" in link for link in links) is (name == "root"), name
+            kinds[name] = len(inodes - listening)
+    # Its channel; requests; answers for each worker and the monitor; two pools; the way to the master.
+    assert kinds[AUTH_USER] <= 1 + 1 + 3 + 2 + 1 + 2
+    # Its channel; tickets; answers; both ends of its own for connections; the session.
+    assert kinds["vmail2"] <= 1 + 1 + 3 + 2 + 1 + 1
+    assert kinds["nobody"] <= 1 + 1 + 1 + 1 + 1
+    client.quit()
+
+
+def test_octets_behind_the_login_and_a_language(two: Separated) -> None:
+    with socket.create_connection(("127.0.0.1", two.port), 20) as sock:
+        login = b"UTF8\r\nLANG pl\r\nUSER luser@klient1.pl\r\nPASS haslo-luser\r\n"
+        sock.sendall(login + b"STAT\r\nRETR 9\r\nLANG en\r\nRETR 9\r\nQU")
+        file = sock.makefile("rb")
+        lines = [file.readline().decode() for _ in range(9)]
+        assert lines[4] == "+OK Witamy! W skrzynce są 3 wiadomości.\r\n"
+        assert lines[5] == f"+OK 3 {sum(map(len, ALL))}\r\n"
+        assert lines[6] == "-ERR Nie ma wiadomości o takim numerze.\r\n"
+        assert lines[8].startswith("-ERR ")
+        assert lines[8] != lines[6]
+        sock.sendall(b"IT\r\n")
+        assert file.read() == b"+OK Done\r\n"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_deleting_and_the_client_that_goes(two: Separated, tls: bool) -> None:
+    """QUIT removes, also where the client is gone before its answer; without QUIT nothing is removed."""
+
+    def messages() -> int:
+        return len(list(two.path("luser", "drugi.pl").rglob("9*")))
+
+    before = messages()
+    for last, left in ((b"NOOP\r\n", before), (b"QUIT\r\n", before - 1)):
+        client = log_in_again(two, "luser", "drugi.pl", tls)
+        client.dele(1)
+        assert client.sock is not None
+        client.sock.sendall(last)
+        client.close()
+        log_in_again(two, "luser", "drugi.pl", tls).quit()  # which waits for the end of that session
+        assert messages() == left
+
+
+def log_in_again(two: Separated, box: str, domain: str, tls: bool) -> poplib.POP3:
+    """Log in when the session before has ended."""
+    for _ in range(500):
+        try:
+            return two.login(box, domain, tls=tls)
+        except poplib.error_proto as error:
+            if b"[IN-USE]" not in error.args[0]:
+                raise
+            time.sleep(0.01)
+    raise TimeoutError("the maildrop stays in use")
+
+
+def test_the_second_session_is_refused(two: Separated) -> None:
+    first = two.login("jan")
+    with pytest.raises(poplib.error_proto, match=r"\[IN-USE\]"):
+        two.login("jan")
+    first.quit()
+    two.login("jan").quit()
+
+
+def test_a_slow_reader_inside_tls_gets_everything(two: Separated) -> None:
+    client = two.login("jan", tls=True)
+    assert client.sock is not None
+    client.sock.sendall(b"RETR 3\r\n" * 40)
+    time.sleep(0.3)  # all buffers in between are full, and nobody spins or drops
+    for _ in range(40):
+        size = 0
+        assert client._getline()[0].startswith(b"+OK")  # type: ignore[attr-defined]
+        while (line := client._getline()[0]) != b".":  # type: ignore[attr-defined]
+            size += len(line) + 2
+        assert size == len(MESSAGES[2].replace(b"\n", b"\r\n"))
+    assert client.quit() == b"+OK Done"
+
+
+def test_a_mail_process_that_dies_takes_its_sessions_and_no_others(two: Separated) -> None:
+    mine, other = two.login(), two.login(domain="drugi.pl", tls=True)
+    for pid in two.processes()["vmail2"]:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises((poplib.error_proto, OSError, EOFError, ssl.SSLError)):
+        other.noop()
+    assert mine.noop().startswith(b"+OK")
+    two.login(domain="drugi.pl").quit()
+    mine.quit()
+
+
+def test_a_reload_keeps_sessions(two: Separated) -> None:
+    sessions = [
+        two.login(domain=domain, tls=tls) for domain, tls in zip(DOMAINS.values(), (False, True), strict=True)
+    ]
+    before = {name: set(pids) for name, pids in two.processes().items()}
+    os.kill(two.child.pid, signal.SIGHUP)
+    wait_for(lambda: set(two.processes().get(AUTH_USER, ())) > before[AUTH_USER], "new processes")
+    two.wait_until_settled()
+    two.login("jan").quit()
+    for session in sessions:
+        assert session.stat()[0] > 0
+        assert session.quit() == b"+OK Done"
+    gone = before["nobody"] | before["vmail2"]
+    wait_for(lambda: not gone & set(children(two.child.pid)), "the old processes to end", 40)
