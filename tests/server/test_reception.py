@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.server.pems import write_pair
 from tpop3d_py.contracts import Peer
 from tpop3d_py.log import Log
 from tpop3d_py.pop3 import Profile
+from tpop3d_py.server.certificates import Pair, read
 from tpop3d_py.server.connection import Connection, Next
+from tpop3d_py.server.contexts import Terms, make_context
 from tpop3d_py.server.guest import GuestTransport
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.hosts import Resolver
@@ -42,10 +47,10 @@ class Caller:
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             self.sock = socket.create_connection(listening.getsockname(), 5)
-            near, _ = listening.accept()
-        near.setblocking(False)
-        self.transport = GuestTransport(near)
-        self.fd = near.fileno()
+            self.near, _ = listening.accept()
+        self.near.setblocking(False)
+        self.transport = GuestTransport(self.near)
+        self.fd = self.near.fileno()
         self.log = Lines()
         self.conn: Connection | None = None
 
@@ -55,6 +60,10 @@ class Caller:
         habits = Habits(Timeouts(600, 60), self.log)
         self.conn = reception.connection(self.fd, self.transport, peer, b"0" * 32, habits)
         return self.conn.greet()
+
+    def secured(self, context: ssl.SSLContext) -> None:
+        """Be a client of a listener with TLS."""
+        self.transport = GuestTransport(self.near, context)
 
     def heard(self) -> bytes:
         self.sock.settimeout(0.2)
@@ -222,6 +231,32 @@ def test_tls_with_the_proxy(caller: Caller, believes: bool) -> None:
     # The certificate that the client sees is the proxy's: there is nothing to bind to.
     assert (b"\r\nUSER\r\n" in (listed := caller.heard())) is believes
     assert b"SASL" not in listed
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"CAPA\r\nQUIT\r\n", "wrong version number (told once a minute)"),
+        (b"GET / HTTP/1.0\r\n\r\n", "http request (told once a minute)"),
+        (b"", ""),
+    ],
+)
+def test_clients_without_tls_are_told_of_once(caller: Caller, tmp_path: Path, sent: bytes, told: str) -> None:
+    path = str(write_pair(tmp_path / "c.pem", "klient1.pl"))
+    context = make_context(read(Pair(path, path)), Terms())
+    desk = received(caller, tls_at_once=True)
+    others = [Caller() for _ in range(2)]
+    for each in (caller, *others):
+        each.secured(context)
+        assert each.arrive(desk, "klient1.pl") is Next.SOCKET
+        assert each.conn is not None
+        each.sock.sendall(sent)
+        each.sock.shutdown(socket.SHUT_WR)
+        while (waits := each.conn.run()) is Next.SOCKET:
+            pass
+        assert waits is Next.CLOSE
+        each.hang_up()
+    assert [line.rpartition(": ")[2] for line in caller.log.lines] == ([told] if told else [])
 
 
 def test_xclient(caller: Caller) -> None:

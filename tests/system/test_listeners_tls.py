@@ -152,6 +152,8 @@ def test_old_clients_need_a_listener_of_their_own(site: EdgeSite, listener: str,
     if not good:
         with pytest.raises(ssl.SSLError), site.connect(listener) as sock:
             context.wrap_socket(sock, server_hostname="mail.klient1.pl")
+        told = f":{site.ports[listener]}: unsupported protocol (told once a minute)"
+        wait_for(lambda: told in site.said(), "the reason in the log")
         return
     sock = context.wrap_socket(site.connect(listener), server_hostname="mail.klient1.pl")
     assert sock.version() == "TLSv1"

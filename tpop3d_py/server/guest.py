@@ -43,7 +43,7 @@ class Receiver(Protocol):
 class Guest(Connection):
     """A client's connection on a listener that receives its clients."""
 
-    __slots__ = ("_receiver", "_steps", "choice", "plain")
+    __slots__ = ("_receiver", "_steps", "choice", "plain", "trouble")
 
     def __init__(
         self,
@@ -58,6 +58,8 @@ class Guest(Connection):
         self.plain = transport
         #: What the name that the client asked for in TLS has led to.
         self.choice: Choice | None = None
+        #: What is wrong with the client's TLS, in OpenSSL's words; empty: nothing, or it has just gone.
+        self.trouble = ""
         self._receiver: Receiver | None = None
         self._steps: Iterator[Next] | None = None
 
@@ -130,6 +132,7 @@ class Guest(Connection):
             return False
         while (done := tls.handshake()) is None:
             yield Next.SOCKET
+        self.trouble = tls.trouble
         return done
 
     def _chosen(self, choice: Choice) -> None:
@@ -197,10 +200,12 @@ class GuestTls(TlsTransport):
         plain: knows whom to tell of a choice.
     """
 
-    __slots__ = ()
+    __slots__ = ("trouble",)
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, plain: GuestTransport) -> None:
         super().__init__(sock, context)
+        #: Why there is no handshake; empty if the client has just gone.
+        self.trouble = ""
         if isinstance(self._sock, NamedSocket):
             self._sock.on_choice = plain.on_choice
 
@@ -212,6 +217,11 @@ class GuestTls(TlsTransport):
             self.blocked_on = select.EPOLLIN
         except ssl.SSLWantWriteError:
             self.blocked_on = select.EPOLLOUT
+        except ssl.SSLEOFError:
+            return False
+        except ssl.SSLError as error:
+            self.trouble = (error.reason or "").lower().replace("_", " ")
+            return False
         except (OSError, ValueError):
             return False
         else:

@@ -9,7 +9,7 @@ says of addresses counts everywhere: in the log, for limits, for the domain.  Th
 the proxy counts only where the listener says so.
 
 When things fail: the connection is closed, and the log says why, once a minute at most for each listener and
-reason.
+reason; so too for clients whose TLS does not fit ours.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ class Reception:
             said, peer = heard, _introduced(peer, heard)
         secure = said.tls and manners.believes_tls
         if manners.tls_at_once and not (yield from guest.shake_hands()):
+            self._no_tls(guest)
             yield Next.CLOSE
             return
         domain, binding = peer.domain, b"" if secure else None
@@ -167,10 +168,24 @@ class Reception:
             if said is not None:
                 return said
 
-    def _complain(self, guest: Guest, what: str, detail: str) -> None:
+    def _no_tls(self, guest: Guest) -> None:
+        if guest.trouble and self._may_tell(guest.trouble):
+            here = f"{guest.peer.server_host}:{guest.peer.server_port}"
+            self._log.info(
+                f"client {guest.describe()}: no TLS with local address {here}: {guest.trouble} "
+                "(told once a minute)"
+            )
+
+    def _may_tell(self, what: str) -> bool:
+        """Tell whether something of a kind was not told of for a minute; there are not many kinds."""
         now = time.monotonic()
-        if now >= self._silent_until.get(what, 0.0):
-            self._silent_until[what] = now + _QUIET_SECONDS
+        if now < self._silent_until.get(what, 0.0):
+            return False
+        self._silent_until[what] = now + _QUIET_SECONDS
+        return True
+
+    def _complain(self, guest: Guest, what: str, detail: str) -> None:
+        if self._may_tell(what):
             peer = guest.peer
             self._log.warning(
                 f"rejected connection from {peer.client_host} to local address {peer.server_host}:"
