@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
 from tests.server.pems import write_pair
+from tpop3d_py.server import contexts
 from tpop3d_py.server.certificates import Certificate, CertificateError, Pair, read
 from tpop3d_py.server.contexts import VERSIONS, Contexts, Terms, check_ciphers, make_context
 
@@ -138,3 +141,34 @@ def test_settings_that_fail_change_nothing(certificate: Certificate) -> None:
         third.on_name(third.context(certificate, Terms()), lambda _sock, name, _context: called.append(name))
     shake_hands(client(), context)
     assert called == ["mail.klient1.pl"]
+
+
+def test_a_name_that_is_not_ascii_ends_the_handshake_without_a_word(
+    certificate: Certificate, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back afterwards
+    lasting = Contexts()
+    with lasting.reading() as selection:
+        server = selection.context(certificate, Terms())
+        selection.on_name(server, lambda _sock, _name, _context: None)
+    hello, nothing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client().wrap_bio(nothing, hello, server_hostname="mail.klient1.pl").do_handshake()
+    hello.write(hello.read().replace(b"mail.klient1.pl", b"mail.kl\xffent1.pl"))
+    with pytest.raises(ssl.SSLError, match="CALLBACK_FAILED"):
+        server.wrap_bio(hello, ssl.MemoryBIO(), server_side=True).do_handshake()
+    assert capfd.readouterr().err == ""
+
+
+def test_other_faults_that_nobody_can_catch_are_still_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ZeroDivisionError("a bug")
+
+    hook, sys.unraisablehook = sys.unraisablehook, contexts._unraisable
+    try:
+        Broken()
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+    assert "ZeroDivisionError: a bug" in capfd.readouterr().err

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -89,9 +90,21 @@ class Selection:
 
     def settled(self) -> dict[tuple[Certificate, Terms], ssl.SSLContext]:
         """Put everything in force and return what is kept."""
+        if self._callbacks:
+            sys.unraisablehook = _unraisable  # inherited by all processes
         for context in {*self._wanted.values(), *self._callbacks}:
             context.sni_callback = self._callbacks.get(context)  # type: ignore[assignment]
         return self._wanted
+
+
+def _unraisable(what: sys.UnraisableHookArgs) -> None:
+    """Report what nobody can catch, but for names in TLS that are not ASCII.
+
+    Python ends such a handshake, which is right, and writes a traceback to standard error, with which
+    anybody could fill the journal.
+    """
+    if not (isinstance(what.exc_value, UnicodeDecodeError) and isinstance(what.object, bytes)):
+        sys.__unraisablehook__(what)
 
 
 def make_context(certificate: Certificate, terms: Terms) -> ssl.SSLContext:
