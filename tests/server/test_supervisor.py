@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
@@ -37,9 +40,25 @@ HEAD = """
 """
 
 
-def start(program: str) -> subprocess.Popen[str]:
-    code = textwrap.dedent(HEAD) + textwrap.dedent(program)
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a program; what a failed test leaves running is ended, its children by the kernel."""
+    started = []
+
+    def run(program: str) -> subprocess.Popen[str]:
+        code = textwrap.dedent(HEAD) + textwrap.dedent(program)
+        started.append(
+            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -57,7 +76,7 @@ def stop(process: subprocess.Popen[str]) -> int:
         process.wait()
 
 
-def test_a_process_that_has_hardly_begun_hears_the_signal_to_stop() -> None:
+def test_a_process_that_has_hardly_begun_hears_the_signal_to_stop(start: Start) -> None:
     process = start("""
         leave = crew._leave_the_master
 
@@ -73,7 +92,7 @@ def test_a_process_that_has_hardly_begun_hears_the_signal_to_stop() -> None:
     assert stop(process) == 0
 
 
-def test_waiting_for_the_last_process_costs_no_processor_time() -> None:
+def test_waiting_for_the_last_process_costs_no_processor_time(start: Start) -> None:
     process = start("""
         looks = 0
         look = supervisor.select.poll
@@ -92,7 +111,7 @@ def test_waiting_for_the_last_process_costs_no_processor_time() -> None:
     assert int(line(process).split()[0]) < 50
 
 
-def test_a_process_that_cannot_be_made_is_tried_again() -> None:
+def test_a_process_that_cannot_be_made_is_tried_again(start: Start) -> None:
     process = start("""
         fork = os.fork
 
@@ -107,7 +126,7 @@ def test_a_process_that_cannot_be_made_is_tried_again() -> None:
     assert stop(process) == 0
 
 
-def test_a_reload_starts_the_new_before_the_old_ends_and_drops_nothing() -> None:
+def test_a_reload_starts_the_new_before_the_old_ends_and_drops_nothing(start: Start) -> None:
     process = start("""
         import threading
         count = 0
@@ -141,7 +160,7 @@ def test_a_reload_starts_the_new_before_the_old_ends_and_drops_nothing() -> None
     assert stop(process) == 0
 
 
-def test_settings_that_cannot_be_read_leave_everything_as_it_is() -> None:
+def test_settings_that_cannot_be_read_leave_everything_as_it_is(start: Start) -> None:
     process = start("""
         def read():
             say("reading")
@@ -156,7 +175,7 @@ def test_settings_that_cannot_be_read_leave_everything_as_it_is() -> None:
     assert stop(process) == 0
 
 
-def test_helpers_end_after_the_workers_they_serve_and_monitors_at_once() -> None:
+def test_helpers_end_after_the_workers_they_serve_and_monitors_at_once(start: Start) -> None:
     process = start("""
         import threading
 
@@ -191,7 +210,7 @@ def test_helpers_end_after_the_workers_they_serve_and_monitors_at_once() -> None
     assert stop(process) == 0
 
 
-def test_a_hung_worker_is_replaced() -> None:
+def test_a_hung_worker_is_replaced(start: Start) -> None:
     process = start("""
         def hung(slot):
             say(f"hung {slot.number}")
@@ -205,7 +224,7 @@ def test_a_hung_worker_is_replaced() -> None:
     assert stop(process) == 0
 
 
-def test_a_monitor_is_made_anew_with_a_worker_and_hears_from_it() -> None:
+def test_a_monitor_is_made_anew_with_a_worker_and_hears_from_it(start: Start) -> None:
     process = start("""
         import threading
 
