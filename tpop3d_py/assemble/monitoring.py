@@ -19,7 +19,7 @@ from tpop3d_py.config import Configuration
 from tpop3d_py.contracts import Credentials, Decision
 from tpop3d_py.directory.session import Session
 from tpop3d_py.log import Log
-from tpop3d_py.server import figures, monitor
+from tpop3d_py.server import figures, monitor, privileges
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.bounds import Limits
 from tpop3d_py.server.census import Census, Part, asking
@@ -141,6 +141,8 @@ class Monitoring:
             close_others: closes all listening sockets, ours included.
             drop: gives root up.
         """
+        # Not whoever we become: that may be an account that other programs use too.
+        account = privileges.check_account(self._conf.get(ServerSettings).run_as)
         ears = Ears(*(ear and ear.dup() for ear in (self._ears.control, self._ears.metrics)))
         close_others()
         drop()
@@ -152,7 +154,7 @@ class Monitoring:
             census,
             self._exposition(census),
             self._totals,
-            frozenset({0, os.geteuid()}),
+            frozenset({0, account.pw_uid if account else os.geteuid()}),
             self._scene.log,
         )
         monitor.serve(plan)
