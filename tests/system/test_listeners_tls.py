@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pwd
 import signal
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.scramclient import ScramClient
 from tests.server.pems import write_pair
 from tests.system.support.edge import CUSTOMERS, EdgeSite, Mailer, certificate, trusting
 from tests.system.support.processes import wait_for
+from tpop3d_py.server.endpoint import end_point_of
 
 Connect = Callable[..., Mailer]
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -72,6 +75,20 @@ def test_a_name_after_stls(connect: Connect, site: EdgeSite, asked: str, shows: 
     )
     assert b"STLS" not in mailer.capabilities()
     assert mailer.opens(domain or "klient1.pl") is bool(domain)
+
+
+@pytest.mark.parametrize("listener", ["tls", "stls"])
+@pytest.mark.parametrize("asked", ["mail.klient1.pl", "mail.klient2.pl"])
+def test_a_channel_is_bound_to_the_certificate_that_was_shown(
+    connect: Connect, listener: str, asked: str
+) -> None:
+    mailer = connect(listener, tls=asked if listener == "tls" else None)
+    if listener == "stls":
+        mailer.start_tls(asked)
+    scram = ScramClient(b"jan", asked.removeprefix("mail.").encode(), end_point_of(mailer.shown()))
+    first = mailer.ask(b"AUTH SCRAM-SHA-256-PLUS " + base64.b64encode(scram.first()))
+    assert mailer.ask(base64.b64encode(scram.final(base64.b64decode(first[2:])))).startswith(b"+ ")
+    assert mailer.ask(b"").startswith(b"+OK")
 
 
 def test_a_whole_name_needs_no_domain(connect: Connect) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import pwd
 import signal
@@ -58,7 +57,9 @@ class EdgeSite:
             f"include: vmail.conf\nlisten-address: {addresses}\n"
             f"tls-certificates: {self.certificates}\nhosts-file: {self._folder}/hosts\n"
             f"proxy-networks: {PROXY}\nxclient-networks: {FORWARDER}\n"
-            f"auth-directory-enable: yes\nappend-domain: yes\nrun-as: vmail\n{more}"
+            f"auth-directory-enable: yes\nappend-domain: yes\n"
+            "sasl-mechanisms: PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS\n"
+            f"run-as: vmail\n{more}"
         )
 
     def connect(self, name: str, to: str = "127.0.0.1", source: str = "127.0.0.1") -> socket.socket:
@@ -127,11 +128,11 @@ class EdgeSite:
             for path in (box, *(box / part for part in ("new", "cur", "tmp"))):
                 path.mkdir(exist_ok=True)
                 os.chown(path, owner.pw_uid, owner.pw_gid)
-        with sqlite3.connect(folder / "vmail.db") as connection:  # old, cheap hashes
+        with sqlite3.connect(folder / "vmail.db") as connection:  # cheap, and good for SCRAM
             for customer in CUSTOMERS:
-                stored = hashlib.md5(customer.encode(), usedforsecurity=False).hexdigest()
                 connection.execute(
-                    "UPDATE popbox SET password_hash = ? WHERE domain_name = ?", (stored, customer)
+                    "UPDATE popbox SET password_hash = ? WHERE domain_name = ?",
+                    ("{plaintext}" + customer, customer),
                 )
         for path in (folder, *folder.glob("vmail.db*")):
             os.chown(path, owner.pw_uid, owner.pw_gid)
