@@ -18,6 +18,7 @@ import pickle
 import socket
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,9 @@ class Sealed:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        # Each reading of the settings makes one; of those before only the number would be left.
+        self._close = weakref.finalize(self, os.close, fd)
+        self._close.atexit = False
 
     def open(self) -> Configuration:
         """Read them."""
@@ -67,9 +71,8 @@ class Sealed:
 
     def close(self) -> None:
         """Make them unreadable for this process."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close()
+        self._fd = -1
 
     def everything(self) -> Iterator[Sealed]:
         """Be a holder of itself; see `estate`."""
