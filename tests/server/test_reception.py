@@ -17,13 +17,14 @@ from tpop3d_py.pop3 import Profile
 from tpop3d_py.server.certificates import Pair, read
 from tpop3d_py.server.connection import Connection, Next
 from tpop3d_py.server.contexts import Terms, make_context
-from tpop3d_py.server.guest import GuestTransport
+from tpop3d_py.server.guest import Guest, GuestTransport
 from tpop3d_py.server.habits import Habits
 from tpop3d_py.server.hosts import Resolver
 from tpop3d_py.server.naming import Naming
 from tpop3d_py.server.networks import NETWORKS
 from tpop3d_py.server.patience import Timeouts
 from tpop3d_py.server.reception import HEADER_SECONDS, Manners, Reception
+from tpop3d_py.server.sni import Choice
 
 HEADER = b"PROXY TCP4 192.0.2.7 192.0.2.2 50123 110\r\n"
 HOSTS = {"192.0.2.2": ("mail.klient2.pl",), "127.0.0.1": ("mail.klient1.pl",)}
@@ -231,6 +232,31 @@ def test_tls_with_the_proxy(caller: Caller, believes: bool) -> None:
     # The certificate that the client sees is the proxy's: there is nothing to bind to.
     assert (b"\r\nUSER\r\n" in (listed := caller.heard())) is believes
     assert b"SASL" not in listed
+
+
+@pytest.mark.parametrize("believes", [True, False])
+def test_a_client_inside_tls_with_the_proxy_is_bound_to_no_certificate_of_ours(
+    caller: Caller, believes: bool
+) -> None:
+    body = socket.inet_aton("192.0.2.7") + socket.inet_aton("192.0.2.2") + b"\x00\x01\x00\x6e"
+    body += b"\x20\x00\x05\x01\x00\x00\x00\x00"
+    manners = Manners(Profile(binding=b"own"), proxies=PROXIES, believes_tls=believes, named=True)
+    desk = Reception(manners, [b"customer's"], caller.log)
+    asked: list[bytes | None] = []
+    profile = desk.profile
+
+    def noted(peer: Peer, binding: bytes | None = None) -> Profile:
+        asked.append(binding)
+        return profile(peer, binding)
+
+    caller.arrive(desk, "klient1.pl")
+    assert isinstance(caller.conn, Guest)
+    caller.conn.choice = Choice(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "klient9.com", b"customer's")
+    desk.profile = noted  # type: ignore[method-assign]
+    caller.sock.sendall(b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00" + bytes([len(body)]) + body)
+    caller.conn.run()
+    assert caller.heard().endswith(b"@klient9.com>\r\n")
+    assert asked == [b"" if believes else b"customer's"]
 
 
 @pytest.mark.parametrize(

@@ -126,14 +126,15 @@ class Reception:
             self._no_tls(guest)
             yield Next.CLOSE
             return
-        domain, binding = peer.domain, b"" if secure else None
+        domain, binding = peer.domain, None
         if guest.choice is not None:
             domain, binding = guest.choice.domain, guest.choice.binding
         elif manners.naming is not None:
             asked = manners.naming.of_name(said.name) if secure else ""
             domain = asked or (yield from _named(guest, peer, manners.naming))
         peer = _in_domain(peer, domain)
-        guest.meet(peer, self.profile(peer, binding), secure)
+        # Where TLS ends at the proxy the client sees the proxy's certificate, to which we cannot be bound.
+        guest.meet(peer, self.profile(peer, b"" if secure else binding), secure)
         if said.client is not None:
             self._log.debug(f"client {guest.describe()}: introduced by {proxy.client_host}")
             self.readdressed(guest)
