@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -48,7 +49,8 @@ class Bench:
 
     def ask(self, octets: bytes) -> bytes:
         with self.connect() as client:
-            client.sendall(octets)
+            with contextlib.suppress(BrokenPipeError):  # it may have been closed already
+                client.sendall(octets)
             return b"".join(iter(lambda: client.recv(65536), b""))
 
 
