@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tpop3d_py.loghanding import Handing
 from tpop3d_py.logsink import File, Stderr
 
 
@@ -233,3 +235,23 @@ def test_more_processes_than_the_way_holds_block_nobody(tmp_path: Path) -> None:
     sink = File(str(tmp_path / "pop.log"), "")
     assert sink.reopen(100_000) == ""
     assert sink.put(5, "here")
+
+
+def test_only_the_master_says_where_others_write(tmp_path: Path) -> None:
+    path = tmp_path / "pop.log"
+    handing = Handing()
+    sink, secret = File(str(path), "", None, handing), os.open(tmp_path / "elsewhere", os.O_RDWR | os.O_CREAT)
+    pid = os.fork()
+    if pid == 0:
+        sink.follow()
+        with contextlib.suppress(OSError):
+            handing.give(secret, 5)  # what somebody would do who has taken this process over
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert handing.take() is None
+    handing.give(secret, 5)  # and even if it could:
+    path.rename(tmp_path / "pop.log.1")
+    assert sink.reopen(1) == ""
+    assert sink.put(5, "the master's")
+    assert path.read_text() == "the master's\n"
+    os.close(secret)

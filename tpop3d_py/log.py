@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from tpop3d_py.logsink import Sink, Stderr, Syslog
+from tpop3d_py.logsink import File, Sink, Stderr, Syslog
 
 LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 LEVEL_ALIASES = {"panic": "emerg", "error": "err", "warn": "warning"}
@@ -155,6 +155,12 @@ class Log:
             trouble = place.sink.reopen(processes)
             if trouble:
                 self.error(trouble)
+
+    def follow(self) -> None:
+        """In a process that is not the master: go where that goes after a rotation, and lead nobody."""
+        for place in self._places:
+            if isinstance(place.sink, File):
+                place.sink.follow()
 
     def _confess(self, place: _Place) -> None:
         """Tell that lines were lost, in the place where they are missing."""

@@ -25,6 +25,8 @@ import time
 import weakref
 from typing import Protocol
 
+from tpop3d_py.loghanding import Handing
+
 #: Where the syslog daemon listens.
 SYSLOG = "/dev/log"
 #: Seconds until a syslog daemon that was not there is looked for again.
@@ -125,37 +127,6 @@ def _connect() -> socket.socket | None:
     return sock
 
 
-class Handing:
-    """The way of a new log file to processes that may not open it; made by the master before its first fork.
-
-    All packets of one rotation carry the same file, so it does not matter who takes which.
-    """
-
-    def __init__(self) -> None:
-        self._in, self._out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for sock in (self._in, self._out):
-            sock.setblocking(False)
-
-    def give(self, fd: int, processes: int) -> None:
-        """Hand a descriptor to so many processes."""
-        with contextlib.suppress(OSError):  # the rest will try to open it themselves
-            for _ in range(processes):
-                socket.send_fds(self._out, [b"."], [fd])
-
-    def take(self) -> int | None:
-        """Take the descriptor that was handed to this process; None if there is none."""
-        try:
-            _, descriptors, _, _ = socket.recv_fds(self._in, 1, 1)
-        except OSError:
-            return None
-        return descriptors[0] if descriptors else None
-
-    def clear(self) -> None:
-        """Forget what processes that have died did not take."""
-        while (fd := self.take()) is not None:
-            os.close(fd)
-
-
 class File:
     """A file of its own, with lines as syslog daemons write them.
 
@@ -184,6 +155,10 @@ class File:
         # Each reading of the settings makes a log; of those before only the number would be left.
         weakref.finalize(self, os.close, self._fd).atexit = False
 
+    def follow(self) -> None:
+        """In a process that is not the master: go where that goes."""
+        self._handing.follow()
+
     def put(self, _level: int, text: str) -> bool:
         """Append a line."""
         if self._ident:
@@ -204,10 +179,9 @@ class File:
         """
         if processes:
             self._handing.clear()
+        handed = None if processes else self._handing.take()
         try:
-            fd = self._handing.take()
-            if fd is None:
-                fd = _open_file(self._path, self._owner)
+            fd = _open_file(self._path, self._owner) if handed is None else handed
         except OSError as error:
             return f"log-file {self._path}: {error.strerror}; going on with the file as it was opened"
         self._handing.give(fd, processes)

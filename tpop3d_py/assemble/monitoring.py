@@ -162,6 +162,7 @@ class Monitoring:
     def _settle(self, slot: Slot, part: Part) -> memoryview:
         row = self._scene.tally.settle(slot.number, os.getpid(), part, self._scene.generation)
         _count_losses(self._scene.log, row)
+        self._scene.log.follow()
         return row
 
     def _leave(self) -> None:
