@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tpop3d_py.auth import installed
-from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.names import Attempt, NameSettings
 from tpop3d_py.auth.plugin import LoggedIn, Plugin, Tools, enable_setting, mail_group_setting, mailbox_setting
 from tpop3d_py.auth.registry import AuthSettings, NoDrivers, assemble_chain, own_account
@@ -83,9 +82,7 @@ Make = Callable[..., AuthSettings]
 
 
 def settings(order: tuple[str, ...] = (), **drivers: Any) -> AuthSettings:
-    return AuthSettings(
-        NameSettings(), order, DirectorySettings(), TokenSettings(), False, PamSettings(), drivers
-    )
+    return AuthSettings(NameSettings(), order, DirectorySettings(), TokenSettings(), False, drivers)
 
 
 ON, OFF = Settings(enable=True), Settings()

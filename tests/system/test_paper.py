@@ -122,8 +122,9 @@ def test_start_up_says_what_the_paper_shows(isp: Isp) -> None:
     lines = isp.pop3d.log.read_text().splitlines()
     start = [
         f"listening on address 127.0.0.1, port {isp.pop3d.port}, domain klient1.pl",
-        "auth-pam-enable: this version has no PAM driver; nobody logs in through PAM",
-        "1 authentication drivers successfully loaded",
+        "auth-pam-facility: there is no /etc/pam.d/tpop3d: PAM does what /etc/pam.d/other says, which as a "
+        "rule lets nobody in",
+        "2 authentication drivers successfully loaded",
         f"net_loop: pypop3d version {__version__} successfully started",
     ]
     assert lines[:4] == start

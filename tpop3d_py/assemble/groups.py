@@ -8,7 +8,6 @@ from typing import Any
 
 from tpop3d_py.auth import installed
 from tpop3d_py.auth.cache import CacheSettings
-from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.installed import OrderSettings
 from tpop3d_py.auth.names import NameSettings
 from tpop3d_py.auth.plugin import DriverError
@@ -17,7 +16,8 @@ from tpop3d_py.auth.tokens import TokenSettings
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
-from tpop3d_py.logsink import File, Handing
+from tpop3d_py.loghanding import Handing
+from tpop3d_py.logsink import File
 from tpop3d_py.maildrop.opener import MaildropSettings
 from tpop3d_py.pop3.settings import ProtocolSettings
 from tpop3d_py.server.bounds import LimitSettings
@@ -42,7 +42,6 @@ POP3_GROUPS: tuple[type[Any], ...] = (
     MonitorSettings,
     TokenSettings,
     OrderSettings,
-    PamSettings,
     *(plugin.settings for plugin in installed.BUILT_IN),
 )
 #: Settings of the directory, which every command reads.
@@ -124,6 +123,5 @@ def auth_settings(conf: Configuration) -> AuthSettings:
         directory=conf.get(DirectorySettings),
         tokens=conf.get(TokenSettings),
         empty_passwords=conf.get(ProtocolSettings).empty_passwords,
-        pam=conf.get(PamSettings),
         drivers={plugin.name: conf.get(plugin.settings) for plugin in installed.drivers()},
     )

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tpop3d_py.auth.drivers import directory, flatfile, gdbm, mysql, other, pgsql, python, sqlite
+from tpop3d_py.auth.drivers import directory, flatfile, gdbm, mysql, other, pam, passwd, pgsql, python, sqlite
 from tpop3d_py.auth.plugin import DriverError, Plugin
 from tpop3d_py.settings import Kind, declarations, setting
 
@@ -22,6 +22,8 @@ from tpop3d_py.settings import Kind, declarations, setting
 ENTRY_POINTS = "tpop3d_py.auth"
 #: Our own drivers, in the order in which they are asked when nobody says otherwise: the ancestor's.
 BUILT_IN: tuple[Plugin[Any], ...] = (
+    pam.PLUGIN,
+    passwd.PLUGIN,
     mysql.PLUGIN,
     pgsql.PLUGIN,
     sqlite.PLUGIN,

@@ -24,7 +24,7 @@ others raise is logged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -82,6 +82,15 @@ class Stops(Protocol):
 
     def stop(self) -> None:
         """Clean up; runs in each authentication process that ends in good order."""
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """A driver that the operator should hear of at start-up."""
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """Lines for the log and for ``--check``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from tpop3d_py.auth import passwords
 from tpop3d_py.auth.accounts import Account, Accounts
 from tpop3d_py.auth.chain import Chain
 from tpop3d_py.auth.chores import Chores
-from tpop3d_py.auth.drivers.pam import PamSettings
 from tpop3d_py.auth.exchange import Exchanges
 from tpop3d_py.auth.installed import arranged
 from tpop3d_py.auth.names import NameSettings
@@ -35,6 +34,7 @@ from tpop3d_py.auth.plugin import (
     Starts,
     Stops,
     Tools,
+    Warns,
 )
 from tpop3d_py.auth.scram import Salts
 from tpop3d_py.auth.tokens import TokenSettings, load_check
@@ -59,7 +59,6 @@ class AuthSettings:
         directory: the directives of ``vmail.conf``.
         tokens: who checks bearer tokens.
         empty_passwords: whether a password of no octets may be right.
-        pam: of a driver that does not exist yet.
         drivers: every driver's settings, by its name.
     """
 
@@ -68,7 +67,6 @@ class AuthSettings:
     directory: DirectorySettings
     tokens: TokenSettings
     empty_passwords: bool
-    pam: PamSettings
     drivers: Mapping[str, Any]
 
     def enabled(self) -> list[tuple[Plugin[Any], Any]]:
@@ -157,9 +155,6 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
         DirectoryUnavailable: auth-directory is on and no directory is configured.
         TokenCheckError: the token check cannot be loaded.
     """
-    notices: tuple[str, ...] = ()
-    if settings.pam.enable:
-        notices = ("auth-pam-enable: this version has no PAM driver; nobody logs in through PAM",)
     enabled = settings.enabled()
     if not enabled:
         names = ", ".join(plugin.name for plugin in arranged(()))
@@ -183,7 +178,7 @@ def assemble_chain(settings: AuthSettings, log: Log) -> Authentication:
     return Authentication(
         chain,
         drivers,
-        notices,
+        tuple(notice for driver in drivers if isinstance(driver, Warns) for notice in driver.notices),
         tuple(tools.accounts.group(name) for name in groups if name),
         {plugin.name: getattr(group, "mailbox", ()) for plugin, group in enabled},
         tools.chores,

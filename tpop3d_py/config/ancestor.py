@@ -14,7 +14,7 @@ _NOT_YET = frozenset(
         "whoson-enable",
     }
 )
-_DRIVERS = ("auth-ldap-", "auth-passwd-")
+_DRIVERS = ("auth-ldap-",)
 
 
 _PERL = (
