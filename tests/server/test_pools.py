@@ -11,7 +11,6 @@ import pytest
 
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Peer, Verdict
 from tpop3d_py.log import Log
-from tpop3d_py.server import pools
 from tpop3d_py.server.authlink import PACKET, Request
 from tpop3d_py.server.crew import Kind, Role
 from tpop3d_py.server.pools import Floor, Owner, Pool, Pools, Post
@@ -30,7 +29,8 @@ class Master:
         self.hired: list[Role] = []
         self.made: list[tuple[Owner, Pool]] = []
         self.pools = Pools(Floor(1000, STANDING, most), self._role, Log("test", to_stderr=False))
-        self.slot: Slot = Slots().take()
+        self.slots = Slots()
+        self.slot: Slot = self.slots.take()
         self.pools.born(self.slot)
         self.post = Post(self.pools.handed_over(self.slot), STANDING, self.pools.standing.tickets_out)
 
@@ -55,7 +55,8 @@ class Master:
         return answers[0]
 
     def close(self) -> None:
-        self.pools.mourn(self.slot)
+        for slot in self.slots.living():
+            self.pools.mourn(slot)
         for sock in self.pools.everything():
             sock.close()
 
@@ -117,8 +118,7 @@ def test_no_more_pools_than_are_allowed(master: Master) -> None:
     decision = master.deliver(1002, 100)
     assert decision is not None
     assert (decision.verdict, len(master.hired)) == (Verdict.UNAVAILABLE, 2)
-    slot = Slots().take()
-    master.hired[0].mourn(slot)  # one has ended
+    master.hired[0].mourn(master.slot)  # one has ended
     assert master.deliver(1002, 100) is None
 
 
@@ -129,6 +129,19 @@ def test_a_pool_that_has_stopped_taking_tickets_is_replaced(master: Master) -> N
     assert [owner for owner, _ in master.made] == [Owner(1000, 100)] * 2
     assert taken(master.made[1][1]) == [Owner(1000, 100)]
     master.hired[0].mourn(master.slot)  # the first one's end does not touch the second
+    assert master.deliver(1000, 100) is None
+    assert len(master.made) == 2
+
+
+def test_another_process_that_finds_the_same_pool_gone_gets_the_new_one(master: Master) -> None:
+    assert master.deliver(1000, 100) is None
+    first, slot = master.post, master.slots.take()
+    master.pools.born(slot)
+    master.post = Post(master.pools.handed_over(slot), STANDING, master.pools.standing.tickets_out)
+    assert master.deliver(1000, 100) is None
+    master.made[0][1].tickets_in.shutdown(socket.SHUT_RD)
+    assert master.deliver(1000, 100) is None
+    master.post = first
     assert master.deliver(1000, 100) is None
     assert len(master.made) == 2
 
@@ -147,7 +160,7 @@ def test_a_pool_that_does_not_read_is_no_reason_to_wait(master: Master) -> None:
     assert found.verdict is Verdict.UNAVAILABLE
 
 
-@pytest.mark.parametrize("packet", [b"", b"x", struct.pack("=II?", 1000, 100, False) + b"more", b"\0" * 8])
+@pytest.mark.parametrize("packet", [b"", b"x", struct.pack("=IIQ", 1000, 100, 0) + b"more", b"\0" * 8])
 def test_the_master_takes_no_other_packets(master: Master, packet: bytes) -> None:
     asking = master.pools.handed_over(master.slot)
     asking.send(packet)
@@ -164,4 +177,3 @@ def test_an_authentication_process_that_is_gone(master: Master) -> None:
     master.pools.attend(sock, master.hired.append)
     master.pools.mourn(master.slot)
     assert not master.pools.sockets()
-    assert pools.GIVEN == b"\0"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import poplib
 import pwd
 import signal
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +19,8 @@ import pytest
 
 from tests.system import test_logins
 from tests.system.support.mariadb import PASSWORD, Mariadb
-from tests.system.support.processes import wait_for
+from tests.system.support.pop3d import BIN
+from tests.system.support.processes import free_port, listens, wait_for
 from tests.system.support.separated import (
     AUTH_USER,
     DOMAINS,
@@ -61,10 +65,40 @@ def site(area: Path, vmail: pwd.struct_passwd) -> Iterator[SmallSite]:
 @pytest.fixture(scope="module")
 def two(area: Path, mariadb: Mariadb, vmail2: pwd.struct_passwd) -> Iterator[Separated]:
     """Mail of two owners."""
-    site = Separated(area / "separated", mariadb)
+    folder = area / "separated"
+    more = (
+        f"control-socket: {folder}/control\nmetrics-listen: 127.0.0.1:{free_port()}\nauthcache-enable: yes\n"
+    )
+    # A minute is too long for a test.
+    site = Separated(folder, mariadb, more, "from tpop3d_py.server import mailroom\nmailroom.IDLE = 1.0")
+    wait_for(lambda: listens(site.port), "pypop3d")
     site.wait_until_settled()
     yield site
     site.stop()
+
+
+def order(two: Separated, *words: str) -> str:
+    command = [str(BIN / "pypop3d"), *words, "--socket", f"{two.folder}/control"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+def listed(two: Separated) -> dict[tuple[str, int], bool]:
+    """The users and processes of all sessions, and whether they are inside TLS."""
+    rows = json.loads(order(two, "status", "--json"))["sessions"]
+    return {(row["user"], int(row["id"].partition(".")[0])): row["tls"] for row in rows}
+
+
+def metric(two: Separated, name: str) -> float:
+    """Read one figure."""
+    address = next(line for line in two.config.read_text().splitlines() if "metrics-listen" in line).split()[
+        1
+    ]
+    host, _, port = address.partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
 
 
 def fetched(client: poplib.POP3) -> list[bytes]:
@@ -85,10 +119,9 @@ def test_mail_of_two_owners_at_once(two: Separated, tls: bool) -> None:
 def test_every_process_is_who_it_should_be_and_nothing_more(two: Separated) -> None:
     client = two.login(domain="drugi.pl")
     found = two.processes()
-    assert set(found) == {"root", "nobody", AUTH_USER, "vmail", "vmail2"}
     assert {name: len(pids) for name, pids in found.items()} == {
         "root": 1,
-        "nobody": 2,
+        "nobody": 3,  # the monitor is one of them
         AUTH_USER: 2,
         "vmail": 2,
         "vmail2": 1,
@@ -116,8 +149,13 @@ def test_secrets_are_where_they_are_needed_and_nowhere_else(two: Separated) -> N
     for name, pids in two.processes().items():
         for pid in pids:
             assert remembers(pid, password) is (name == AUTH_USER), name
-            assert remembers(pid, prime) is (name == "nobody"), name
+            # Only the monitor does not listen, and has no key.
+            assert remembers(pid, prime) is (name == "nobody" and threads(pid) > 4), name
     client.quit()
+
+
+def threads(pid: int) -> int:
+    return int(status(pid)["Threads"])
 
 
 def test_descriptors(two: Separated) -> None:
@@ -133,7 +171,8 @@ def test_descriptors(two: Separated) -> None:
             inodes = {link[8:-1] for link in links if link.startswith("socket:")}
             assert bool(inodes & listening) is (name in ("root", "nobody")), name
             assert any("pypop3d-settings" in link for link in links) is (name == "root"), name
-            kinds[name] = len(inodes - listening)
+            if name != "nobody" or threads(pid) > 4:
+                kinds[name] = len(inodes - listening)
     # Its channel; requests; answers for each worker and the monitor; two pools; the way to the master.
     assert kinds[AUTH_USER] <= 1 + 1 + 3 + 2 + 1 + 2
     # Its channel; tickets; answers; both ends of its own for connections; the session.
@@ -218,6 +257,75 @@ def test_a_mail_process_that_dies_takes_its_sessions_and_no_others(two: Separate
     assert mine.noop().startswith(b"+OK")
     two.login(domain="drugi.pl").quit()
     mine.quit()
+
+
+def test_status_kick_and_figures(two: Separated) -> None:
+    sessions = metric(two, "pypop3d_sessions")
+    plain, secret = two.login(), two.login("luser", "drugi.pl", tls=True)
+    (other,) = two.processes()["vmail2"]
+    wait_for(lambda: len(listed(two)) == 2, "the monitor to know the new process", 40)
+    assert listed(two)["luser@drugi.pl", other] is True
+    assert {user: tls for (user, _), tls in listed(two).items()} == {
+        "luser@klient1.pl": False,
+        "luser@drugi.pl": True,
+    }
+    assert metric(two, "pypop3d_sessions") == sessions + 2
+    order(two, "kick", "--user", "luser@drugi.pl")
+    with pytest.raises((poplib.error_proto, OSError, EOFError)):
+        secret.noop()
+    wait_for(lambda: metric(two, "pypop3d_sessions") == sessions + 1, "the end of the session")
+    assert plain.quit() == b"+OK Done"
+    wait_for(lambda: metric(two, "pypop3d_connections") == 0, "the end of all")
+
+
+def test_a_login_that_is_remembered_and_forgotten(two: Separated, mariadb: Mariadb) -> None:
+    for _ in range(8):  # each of the authentication processes remembers for itself
+        two.login("jan", "drugi.pl").quit()
+    assert "with directory+cache" in two.log()
+    change = "UPDATE popbox SET password_hash = %s WHERE domain_name = 'drugi.pl' AND local_part = 'jan'"
+    ((before,),) = mariadb.execute(
+        "SELECT password_hash FROM popbox WHERE domain_name = 'drugi.pl' AND local_part = 'jan'",
+        database="separated",
+    )
+    mariadb.execute(change, "{plaintext}another", database="separated")
+    for _ in range(4):
+        two.login("jan", "drugi.pl").quit()
+    order(two, "forget", "jan@drugi.pl")
+    for _ in range(2):
+        with pytest.raises(poplib.error_proto, match=r"\[AUTH\]"):
+            two.login("jan", "drugi.pl")
+    mariadb.execute(change, before, database="separated")
+
+
+def test_a_process_that_nobody_needs_ends_and_comes_again(two: Separated) -> None:
+    two.login(domain="drugi.pl").quit()
+    wait_for(lambda: "vmail2" not in two.processes(), "the process to end")
+    wait_for(lambda: len(two.processes()["vmail"]) == 2, "the others to stay")
+    clients = [two.login(domain="drugi.pl"), two.login("jan", "drugi.pl", tls=True)]
+    assert len(two.processes()["vmail2"]) == 1
+    for client in clients:
+        client.quit()
+    assert "of uid" not in "".join(line for line in two.log().splitlines() if "ended" in line)
+
+
+def read_again(two: Separated, text: str) -> None:
+    """Put other settings in force and wait until the processes of those before take no clients."""
+    before = set(two.processes()["nobody"])
+    two.config.write_text(text)
+    os.kill(two.child.pid, signal.SIGHUP)
+    wait_for(lambda: not before & set(children(two.child.pid)), "the old processes to leave")
+    two.wait_until_settled()
+
+
+def test_owners_below_the_floor(two: Separated) -> None:
+    text = two.config.read_text()
+    read_again(two, text.replace("first-uid: ", "first-uid: 60000 # "))
+    with pytest.raises(poplib.error_proto, match=r"\[SYS/PERM\]"):
+        two.login(domain="drugi.pl")
+    two.login().quit()  # that of run-as is as low, and served
+    assert "below first-uid" in two.log()
+    read_again(two, text)
+    two.login(domain="drugi.pl").quit()
 
 
 def test_a_reload_keeps_sessions(two: Separated) -> None:

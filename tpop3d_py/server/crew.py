@@ -162,7 +162,7 @@ class Crew:
                 continue
             try:
                 self._start(role, generation, now)
-                workers |= role.kind in _SERVING
+                workers |= role.kind is Kind.WORKER
             except OSError as error:  # a limit of processes, descriptors or memory is reached
                 generation.log.error(f"{role.name}: cannot fork: {error.strerror}; trying again")
                 waiting.append((now + _BACKOFF, role, generation))
@@ -195,6 +195,9 @@ class Crew:
                     _kill(pid, signal.SIGKILL)
         for generation, end in list(self._retired.items()):
             self._dismiss(generation, now >= end)
+        mail = [member.started for member in self._living.values() if member.role.kind is Kind.MAIL]
+        # Mail processes come and go with their users: too often to start the monitor anew at once.
+        self._renew_monitors(max(mail, default=0.0))
 
     def hire(self, role: Role, generation: Generation) -> None:
         """Have a process made at the next `start_due`, unless its generation is not served any more."""
@@ -262,10 +265,10 @@ class Crew:
             soon = now - member.started < _BACKOFF and not member.asked
             self._due.append((now + _BACKOFF if soon else now, role, generation))
 
-    def _renew_monitors(self, now: float) -> None:
-        """Let the monitor know the channels of workers that were made after it."""
+    def _renew_monitors(self, since: float) -> None:
+        """Let a monitor that was made before this moment know the channels of processes made after it."""
         for pid, member in self._members(self.current):
-            if member.role.kind is Kind.MONITOR and member.started < now:
+            if member.role.kind is Kind.MONITOR and member.started < since:
                 self._tell(pid, member, signal.SIGTERM)
 
     def _dismiss(self, generation: Generation, overdue: bool) -> None:

@@ -36,8 +36,6 @@ from tpop3d_py.server.slots import Slot
 from tpop3d_py.server.tickets import LIFE, TICKET, Opened, Opening, Ticket, Word, pack_word, unpack_ticket
 from tpop3d_py.server.worker import Worker, WorkerPlan
 
-#: Packets taken at a time.
-_AT_ONCE = 16
 #: Seconds after which the one who waits for a maildrop is told that it takes long, again and again.
 _LONG = 1.0
 #: Seconds a ticket may have been under way.
@@ -101,30 +99,31 @@ class MailWorker(Worker):
 
     def _attend(self, fd: int) -> None:
         if fd == self._attach_fd:
-            self._receive_connections()
+            self._receive_connection()
         else:
             super()._attend(fd)
 
     def _pass_answers(self) -> None:
-        """Open the maildrops of tickets that have come; if one takes long, another thread has the rest."""
-        for _ in range(_AT_ONCE):
+        """Open the maildrop of the ticket that has come; if it takes long, another thread has the next."""
+        try:
+            packet = self._mail.tickets.recv(PACKET, socket.MSG_DONTWAIT)
+        except BlockingIOError:  # another process was faster
+            return
+        if not packet:  # it takes no more of them, but this is announced again and again
+            with contextlib.suppress(FileNotFoundError):
+                self._epoll.unregister(self._mail.tickets)
+            return
+        try:
+            ticket = unpack_ticket(packet)
+        except ValueError as error:
+            self._log.error(f"mail: dropped a damaged ticket: {error}")
+            return
+        if ticket.age < _STALE:
+            self._under_way[ticket.id] = ticket, time.monotonic()
             try:
-                packet = self._mail.tickets.recv(PACKET, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            if not packet:
-                return  # it has been shut down, by us
-            try:
-                ticket = unpack_ticket(packet)
-            except ValueError as error:
-                self._log.error(f"mail: dropped a damaged ticket: {error}")
-                continue
-            if ticket.age < _STALE:
-                self._under_way[ticket.id] = ticket, time.monotonic()
-                try:
-                    self._open(ticket)
-                finally:
-                    self._under_way.pop(ticket.id, None)
+                self._open(ticket)
+            finally:
+                self._under_way.pop(ticket.id, None)
 
     def _open(self, ticket: Ticket) -> None:
         identity = ticket.identity
@@ -159,17 +158,15 @@ class MailWorker(Worker):
         if held is not None:
             held.maildrop.close()
 
-    def _receive_connections(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                packet, descriptor = handover.receive(self._attach)
-            except OSError:
-                return
-            if descriptor is None:
-                if len(packet) == TICKET:
-                    self._release(packet)
-                continue
+    def _receive_connection(self) -> None:
+        try:
+            packet, descriptor = handover.receive(self._attach)
+        except OSError:  # another thread was faster
+            return
+        if descriptor is not None:
             self._receive(packet, descriptor)
+        elif len(packet) == TICKET:
+            self._release(packet)
 
     def _receive(self, packet: bytes, descriptor: int) -> None:
         try:
@@ -209,7 +206,11 @@ class MailWorker(Worker):
             transport.close()
             return
         conn.wanted = Credentials(ticket.mechanism, ticket.user, b"", b"", ticket.peer)
-        self._pressure.arrived(conn)
+        if not self._pressure.arrived(conn):
+            held.maildrop.close()
+            conn.crowd_out()
+            conn.close()
+            return
         self._lines.began(conn, ticket.identity, cached=ticket.cached)
         waits = conn.finish_login(held.maildrop)
         if conn.session.logged_in:

@@ -3,8 +3,8 @@
 A pool is a packet socket for tickets, which all its processes read from.  That of the ``run-as`` user stands
 ready; of the others the master makes one when an authentication process asks for it:
 
-    asked     uid, gid, whether the pool that was given before turned out to be gone
-    answered  one octet, `GIVEN` with the socket's sending end (SCM_RIGHTS), or why not
+    asked     uid, gid, number of the pool that was given before and turned out to be gone, or 0
+    answered  `GIVEN` with the pool's number and its socket's sending end (SCM_RIGHTS), or why not
 
 This is all that the master ever reads from another process: fixed size, two numbers, checked against the
 floor.  What comes over the sockets of a pool it never reads.
@@ -16,10 +16,9 @@ When things fail: a pool that cannot be had is a `PoolRefused`, with a sentence;
 from __future__ import annotations
 
 import contextlib
-import os
+import itertools
 import socket
 import struct
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,11 @@ from tpop3d_py.server.crew import Role
 from tpop3d_py.server.slots import Slot
 from tpop3d_py.server.tickets import make_ticket, pack_ticket
 
-_QUESTION = struct.Struct("=II?")
-GIVEN, BELOW_FLOOR, TOO_MANY, FAILED = b"\0", b"\1", b"\2", b"\3"
-#: Seconds for which a pool that has just ended is asked for again.
-_AGAIN = 1.0
-_PAUSE = 0.005
+_QUESTION, _ANSWER = struct.Struct("=IIQ"), struct.Struct("=BQ")
+GIVEN, BELOW_FLOOR, TOO_MANY, FAILED = range(4)
+#: Pools that are tried for one login: the one that is known, and one that is made then, both of which may
+#: just be ending.
+_TRIES = 3
 #: Pools that an authentication process keeps the sockets of.
 _KEPT = 64
 
@@ -50,9 +49,14 @@ class Owner:
 
 
 class Pool:
-    """The two ends of a pool's socket for tickets."""
+    """The two ends of a pool's socket for tickets.
 
-    def __init__(self) -> None:
+    Args:
+        number: which no other pool of these settings has; not 0.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.tickets_in, self.tickets_out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.tickets_in.setblocking(False)
 
@@ -98,7 +102,8 @@ class Pools:
         self._floor = floor
         self._role = role
         self._log = log
-        self.standing = Pool()
+        self._numbers = itertools.count(1)
+        self.standing = Pool(next(self._numbers))
         self._pools: dict[Owner, Pool] = {}
         self._alive: set[Pool] = set()
         #: By slot of the authentication process: our end and its end.
@@ -143,25 +148,26 @@ class Pools:
         except OSError:
             return
         try:
-            uid, gid, again = _QUESTION.unpack(asked)
+            uid, gid, gone = _QUESTION.unpack(asked)
         except struct.error:
             return  # whoever asks so gets no answer
-        answer, pool = self._find(Owner(uid, gid), again, hire)
+        why, pool = self._find(Owner(uid, gid), gone, hire)
+        answer = _ANSWER.pack(why, pool.number if pool else 0)
         with contextlib.suppress(OSError):  # it has died; or it does not read, and is none of ours any more
             handover.send(sock, answer, pool.tickets_out.fileno() if pool else None)
 
-    def _find(self, owner: Owner, again: bool, hire: Callable[[Role], None]) -> tuple[bytes, Pool | None]:
+    def _find(self, owner: Owner, gone: int, hire: Callable[[Role], None]) -> tuple[int, Pool | None]:
         if not self._floor.admits(owner):
             return BELOW_FLOOR, None
         if owner == self._floor.standing:
             return GIVEN, self.standing
-        if (pool := self._pools.get(owner)) is not None and not again:
+        if (pool := self._pools.get(owner)) is not None and pool.number != gone:
             return GIVEN, pool
         if len(self._alive) >= self._floor.most:
             self._log.once("pools", 60.0, 4, f"max-mail-owners is reached ({self._floor.most})")
             return TOO_MANY, None
         try:
-            pool = Pool()
+            pool = Pool(next(self._numbers))
         except OSError as error:
             self._log.error(f"no mail process for uid {owner.uid}: {error.strerror}")
             return FAILED, None
@@ -211,7 +217,8 @@ class Post:
         self._asking = asking
         self._standing = standing
         self._pool = sock
-        self._others: OrderedDict[Owner, socket.socket] = OrderedDict()
+        #: The pools that have been given, by their owners: number and sending end.
+        self._others: OrderedDict[Owner, tuple[int, socket.socket]] = OrderedDict()
 
     def deliver(self, request: Request, decision: Decision) -> Decision | None:
         """Send the ticket of a login that was granted; None when that is done.
@@ -236,36 +243,32 @@ class Post:
         if owner == self._standing:
             self._pool.send(packet, socket.MSG_DONTWAIT)
             return
-        again, end = False, time.monotonic() + _AGAIN
-        while True:
+        gone = 0
+        for _ in range(_TRIES):
+            number, sock = self._way_to(owner, gone)
             try:
-                self._way_to(owner, again).send(packet, socket.MSG_DONTWAIT)
+                sock.send(packet, socket.MSG_DONTWAIT)
                 return
-            except (BrokenPipeError, ConnectionError):  # it has had nothing to do and has ended
-                self._others.pop(owner).close()
-                if time.monotonic() > end:
-                    raise
-                if again:
-                    time.sleep(_PAUSE)
-                again = True
+            except ConnectionError:  # it has had nothing to do and has ended
+                gone = number
+                del self._others[owner]
+                sock.close()
+        raise ConnectionError("it ends as soon as it is made")
 
-    def _way_to(self, owner: Owner, again: bool) -> socket.socket:
+    def _way_to(self, owner: Owner, gone: int) -> tuple[int, socket.socket]:
         if (known := self._others.get(owner)) is not None:
             self._others.move_to_end(owner)
             return known
-        self._asking.send(_QUESTION.pack(owner.uid, owner.gid, again))
+        self._asking.send(_QUESTION.pack(owner.uid, owner.gid, gone))
         # Blocks: the master answers at once, and the deadline of the check ends what it would not.
-        answer, found = _answer(self._asking)
-        if found is None:
-            raise PoolRefused(*_WHY.get(answer, _WHY[FAILED]))
-        self._others[owner] = found
+        found = self._others[owner] = _answer(self._asking)
         if len(self._others) > _KEPT:
-            self._others.popitem(last=False)[1].close()
+            self._others.popitem(last=False)[1][1].close()
         return found
 
 
-def _answer(asking: socket.socket) -> tuple[bytes, socket.socket | None]:
-    answer, descriptors, _, _ = socket.recv_fds(asking, 1, 1, socket.MSG_CMSG_CLOEXEC)
-    for surplus in descriptors[1:]:
-        os.close(surplus)
-    return answer, socket.socket(fileno=descriptors[0]) if descriptors else None
+def _answer(asking: socket.socket) -> tuple[int, socket.socket]:
+    answer, descriptors, _, _ = socket.recv_fds(asking, _ANSWER.size, 1, socket.MSG_CMSG_CLOEXEC)
+    if len(answer) != _ANSWER.size or not descriptors:
+        raise PoolRefused(*_WHY.get(answer[0] if answer else FAILED, _WHY[FAILED]))
+    return _ANSWER.unpack(answer)[1], socket.socket(fileno=descriptors[0])
