@@ -58,7 +58,7 @@ def test_all_mistakes_at_once_in_order(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "sea-depht: 3\nsea-depth: 101\nsea-salt: Yes\nnonsense\nsea-tide: nan\nsea-color: red\nsea-chart: x\n"
-        "auth-ldap-enable: yes\n",
+        "drac-server: localhost\n",
     )
     with pytest.raises(ConfigError) as caught:
         load(path, [Sea])

@@ -14,7 +14,19 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tpop3d_py.auth.drivers import directory, flatfile, gdbm, mysql, other, pam, passwd, pgsql, python, sqlite
+from tpop3d_py.auth.drivers import (
+    directory,
+    flatfile,
+    gdbm,
+    ldap,
+    mysql,
+    other,
+    pam,
+    passwd,
+    pgsql,
+    python,
+    sqlite,
+)
 from tpop3d_py.auth.plugin import DriverError, Plugin
 from tpop3d_py.settings import Kind, declarations, setting
 
@@ -28,6 +40,7 @@ BUILT_IN: tuple[Plugin[Any], ...] = (
     pgsql.PLUGIN,
     sqlite.PLUGIN,
     directory.PLUGIN,
+    ldap.PLUGIN,
     other.PLUGIN,
     python.PLUGIN,
     flatfile.PLUGIN,

@@ -14,9 +14,6 @@ _NOT_YET = frozenset(
         "whoson-enable",
     }
 )
-_DRIVERS = ("auth-ldap-",)
-
-
 _PERL = (
     "this server runs no Perl inside; run it as a program by auth-other, or write the subroutines as methods "
     "of a class for auth-python (docs/drivers.md)"
@@ -27,6 +24,8 @@ def explain(name: str) -> str:
     """Say why a directive of the ancestor is not obeyed; empty if it is none of the ancestor's."""
     if name.startswith("auth-perl-"):
         return _PERL
-    if name in _NOT_YET or name.startswith(_DRIVERS):
+    if name == "auth-ldap-tls":
+        return "only tpop3d's manual calls it so; its program, and this one, call it auth-ldap-use-tls"
+    if name in _NOT_YET:
         return "this directive of tpop3d is not supported by this version"
     return ""
