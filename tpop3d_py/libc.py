@@ -69,11 +69,11 @@ class Window:
         return self.octets.find(0, 0, end) >= 0
 
 
-def keep_heap() -> None:
-    """Let this process keep up to 1 MiB of free memory in each of its heaps."""
+def keep_heap(octets: int = _KEPT) -> None:
+    """Let this process keep up to so many octets of free memory, at most 32 MiB, in each of its heaps."""
     if hasattr(_libc, "mallopt"):
-        _libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        _libc.mallopt(_M_MMAP_THRESHOLD, octets)
+        _libc.mallopt(_M_TRIM_THRESHOLD, octets)
 
 
 def return_memory() -> None:
