@@ -27,8 +27,8 @@ from tpop3d_py.log import Log
 from tpop3d_py.server.authlink import PACKET, AuthLink, Request, pack_answer, unpack_request
 from tpop3d_py.server.hearing import hear
 
-#: Octets of free memory that a process keeps.  argon2id works in 19 MiB; to take 5,000 pages from the kernel for
-#: each check made it half as dear again (31 ms instead of 21).
+#: Octets of free memory that a process keeps.  argon2id works in 19 MiB; to take 5,000 pages from the kernel
+#: for each check made it half as dear again (31 ms instead of 21).
 _FOR_HASHES = 32 << 20
 
 Decide = Callable[[Credentials], Decision]
