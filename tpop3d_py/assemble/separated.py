@@ -31,6 +31,7 @@ from tpop3d_py.assemble.processes import MARGIN, ask_for_descriptors, share_memo
 from tpop3d_py.assemble.rehearsal import MISTAKES, Outcome, Sealed
 from tpop3d_py.auth import passwords
 from tpop3d_py.auth.cache import CacheSettings, LoginCache
+from tpop3d_py.auth.commons import Arena
 from tpop3d_py.auth.registry import assemble_chain
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
@@ -92,7 +93,8 @@ def make_separated(outcome: Outcome, sealed: Sealed, options: Options, lasting: 
     share_memory()
     lasts = bounds.login_timeout_seconds + server.auth_timeout + MARGIN
     changed, missed = threshold.watch.changed, lasting.note_death
-    return Generation(plant.roles(), log, lasts, changed, missed, plant.pools)
+    # Few of them may open the log file again, and none that is confined: newer ones have it from the master.
+    return Generation(plant.roles(), log, lasts, changed, missed, plant.pools, reopens=False)
 
 
 def _announce(outcome: Outcome, threshold: Threshold, log: Log) -> None:
@@ -116,6 +118,7 @@ class _SeparatedPlant(Plant):
         self._threshold = threshold
         self._cast = cast
         self._oblivion = Oblivion()
+        self._arena = Arena()
         self._profiles = _profiles(conf)
         self._mail_files = mail_files(conf, outcome.drivers)
         self._standing = Owner(cast.mail.pw_uid, cast.mail.pw_gid)
@@ -177,7 +180,8 @@ class _SeparatedPlant(Plant):
     def _authenticate(self, slot: Slot) -> None:
         link, standing = self._link, self.pools.standing.tickets_out
         asking = self.pools.handed_over(slot)
-        authentication = assemble_chain(auth_settings(self._sealed.open()), self._log)
+        with self._arena.dividing():
+            authentication = assemble_chain(auth_settings(self._sealed.open()), self._log)
         passwords.burn_time(b"")  # loads what the first login would wait for
         self._lasting.sockets.close_all()
         self._lasting.estate.leave((link.requests_in, *link.answers_out, standing, asking))

@@ -11,7 +11,7 @@ those behind them for longer than any mail program does.  The rules:
 - A query that has run for `STUCK` seconds counts as a failure as well.  Its process may be about to be
   killed by its deadline, and cannot tell any more.
 
-What is known is in memory that all authentication processes share, so make it before the fork.  No
+What is known is in memory that all authentication processes share (see `commons`).  No
 locks: each cell is written whole, and the worst race is one query more.
 
 When things fail: `DirectoryDown`, as from the lookup itself.
@@ -19,11 +19,11 @@ When things fail: `DirectoryDown`, as from the lookup itself.
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
 from typing import Any, Generic, Protocol, TypeVar
 
+from tpop3d_py.auth.commons import memory
 from tpop3d_py.directory.errors import DirectoryDown
 from tpop3d_py.log import Log
 
@@ -65,8 +65,7 @@ class Breaker(Generic[R_co]):
         self._lookup = lookup
         self._name = name
         self._log = log
-        self._map = mmap.mmap(-1, (_QUERIES + _PROCESSES) * _CELL)
-        self._cells = memoryview(self._map).cast("q")
+        self._cells = memory((_QUERIES + _PROCESSES) * _CELL).cast("q")
         self._pid = self._row = 0
 
     def find(self, *question: Any) -> R_co:

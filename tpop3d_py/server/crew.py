@@ -105,6 +105,7 @@ class Generation:
         outdated: tells, without waiting, whether files have changed that should be read again.
         missed: told of each process that died without being told to and is replaced.
         errands: what its processes ask for; None: nothing.
+        reopens: its processes can open log files by themselves; else it takes others to do that.
     """
 
     roles: Sequence[Role]
@@ -113,6 +114,7 @@ class Generation:
     outdated: Callable[[], bool] = lambda: False
     missed: Callable[[Role], None] = lambda _role: None
     errands: Errands | None = None
+    reopens: bool = True
 
 
 @dataclass(slots=True, eq=False)

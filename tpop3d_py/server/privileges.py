@@ -99,11 +99,15 @@ def become(uid: int, gid: int, groups: Iterable[int]) -> None:
 
 
 def _empty_bounding_set() -> None:
-    """Let no program that is executed later have a capability, whatever its file says (capabilities(7))."""
+    """Let no program that is executed later have a capability, whatever its file says (capabilities(7)).
+
+    Who started us may have left us without CAP_SETPCAP, which this needs; then the set stays what he has
+    made of it, and that no new privileges are to be had has to do.
+    """
     capability = 0
     while _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
-    if ctypes.get_errno() != errno.EINVAL:  # which says that the kernel knows no more of them
+    if ctypes.get_errno() not in (errno.EINVAL, errno.EPERM):  # the first says that there are no more of them
         raise PrivilegeError(f"capability bounding set: {os.strerror(ctypes.get_errno())}")
 
 

@@ -116,17 +116,20 @@ class Supervisor:
 
     def _obey_signals(self) -> int:
         """Return the signal that ends us, or 0."""
-        again = False
+        again = ""
         while self._signals:
             number = self._signals.popleft()
             if number in _STOP:
                 return number
-            if number == signal.SIGUSR1:
+            if number == signal.SIGUSR1 and not self._crew.current.reopens:
+                again = "for other log files"
+            elif number == signal.SIGUSR1:
                 self._crew.current.log.reopen(len(self._crew))
                 self._crew.signal_all(number)
-            again |= number == signal.SIGHUP
+            elif number == signal.SIGHUP:
+                again = "on signal 1"
         if again:
-            self._read_again("on signal 1")
+            self._read_again(again)
         return 0
 
     def _tend(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import poplib
@@ -127,7 +128,8 @@ class Separated:
         """List the server's processes by their Unix user; only the master stays root."""
         found: dict[str, list[int]] = {"root": [self.child.pid]}
         for pid in children(self.child.pid):
-            found.setdefault(pwd.getpwuid(int(status(pid)["Uid"].split()[0])).pw_name, []).append(pid)
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                found.setdefault(pwd.getpwuid(int(status(pid)["Uid"].split()[0])).pw_name, []).append(pid)
         return found
 
     def wait_until_settled(self) -> None:
