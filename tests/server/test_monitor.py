@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from tpop3d_py.log import Log
 from tpop3d_py.server import desk as module
 from tpop3d_py.server.census import Census, Part
 from tpop3d_py.server.control import identify
-from tpop3d_py.server.desk import Desk
+from tpop3d_py.server.desk import Desk, hear_out
 from tpop3d_py.server.ears import Ear, listen
 from tpop3d_py.server.monitor import Controller, MonitorPlan
 from tpop3d_py.server.pages import answer, pages
@@ -90,6 +92,30 @@ def test_a_client_that_is_too_slow_loses_its_connection(
     with bench.connect() as client:
         assert client.recv(10) == b""
     assert bench.lines.lines == []
+
+
+def test_octet_by_octet_nobody_gets_more_time_for_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()  # each octet comes a second after the one before
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    monkeypatch.setattr(module, "_READ_AT_ONCE", 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"GET /healthz")
+        with pytest.raises(TimeoutError):
+            hear_out(ours, lambda octets: b"\n" in octets, 100)
+        assert ours.recv(100) == b"/healthz"
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"), [(b"one\n", b"one\n"), (b"half", b"half"), (b"", b""), (b"x" * 20, b"x" * 8)]
+)
+def test_a_question_is_heard_to_its_end(sent: bytes, heard: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(sent)
+        theirs.shutdown(socket.SHUT_WR)
+        assert hear_out(ours, lambda octets: b"\n" in octets, 8) == heard
+        assert ours.gettimeout() == module.DEADLINE
 
 
 def test_a_fault_of_ours_is_logged_and_the_next_client_answered(bench: Bench) -> None:
@@ -272,7 +298,17 @@ def test_only_those_who_may_are_answered(bench: Bench, slots: Slots) -> None:
 
 
 @pytest.mark.parametrize(
-    "octets", [b"\n", b"{}\n", b"[]\n", b"nonsense\n", b'{"ask": "stop"}\n', b"\xff\n", b"{" * 4000 + b"\n"]
+    "octets",
+    [
+        b"\n",
+        b"{}\n",
+        b"[]\n",
+        b"nonsense\n",
+        b'{"ask": "stop"}\n',
+        b"\xff\n",
+        b"{" * 4000 + b"\n",
+        b"[" * 4000 + b"\n",
+    ],
 )
 def test_what_makes_no_sense_is_told_so(bench: Bench, slots: Slots, octets: bytes) -> None:
     Stage(bench, slots, me())

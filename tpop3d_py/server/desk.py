@@ -18,8 +18,9 @@ from tpop3d_py.log import WARNING, Log, one_line
 
 #: Clients answered at one time.
 _AT_ONCE = 8
-#: Seconds a client has for its question and for taking each part of the answer.
+#: Seconds a client has for all of its question, and then for taking each part of the answer.
 DEADLINE = 5.0
+_READ_AT_ONCE = 4096
 #: Seconds between two looks whether we are closed.
 _LOOK = 0.25
 
@@ -77,3 +78,27 @@ class Desk:
             self._log.error(f"monitor: internal error: {one_line(traceback.format_exc())}")
         finally:
             self._free.release()
+
+
+def hear_out(client: socket.socket, complete: Callable[[bytes], object], most: int) -> bytes:
+    """Read a client's question; octet by octet it would else hold its place for as long as it likes.
+
+    Args:
+        client: with `DEADLINE` seconds for each wait, as it is again when this returns.
+        complete: tells whether what has come is all of it.
+        most: octets after which it is, whatever it says.
+
+    Raises:
+        OSError: the client was not done in `DEADLINE` seconds, or is gone.
+    """
+    octets, end = b"", time.monotonic() + DEADLINE
+    while len(octets) < most and not complete(octets):
+        if (left := end - time.monotonic()) <= 0:
+            raise TimeoutError
+        client.settimeout(left)
+        came = client.recv(min(_READ_AT_ONCE, most - len(octets)))
+        if not came:
+            break
+        octets += came
+    client.settimeout(DEADLINE)
+    return octets

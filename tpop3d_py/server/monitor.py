@@ -25,7 +25,7 @@ from typing import cast
 
 from tpop3d_py.log import Log, quoted
 from tpop3d_py.server.census import Census
-from tpop3d_py.server.desk import Desk
+from tpop3d_py.server.desk import Desk, hear_out
 from tpop3d_py.server.hearing import hear
 from tpop3d_py.server.live import Message, row_of
 from tpop3d_py.server.pages import answer, pages
@@ -143,9 +143,8 @@ def _user_of(client: socket.socket) -> int:
 
 
 def _question(client: socket.socket) -> Message:
-    with client.makefile("rb") as file:
-        line = file.readline(_LONGEST_LINE)
-    with contextlib.suppress(ValueError):
+    line, _, _ = hear_out(client, lambda octets: b"\n" in octets, _LONGEST_LINE).partition(b"\n")
+    with contextlib.suppress(ValueError, RecursionError):
         question = json.loads(line)
         if isinstance(question, dict):
             return cast("Message", question)
