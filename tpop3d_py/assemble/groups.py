@@ -25,6 +25,7 @@ from tpop3d_py.server.ears import MonitorSettings
 from tpop3d_py.server.edge import EdgeSettings
 from tpop3d_py.server.separation import SeparationSettings
 from tpop3d_py.server.settings import LogSettings, ServerSettings
+from tpop3d_py.server.throttle import ThrottleSettings
 
 _IDENT = "pypop3d"
 #: Settings of the POP3 daemon without other packages' drivers, in the order of the sample file and the
@@ -37,6 +38,7 @@ POP3_GROUPS: tuple[type[Any], ...] = (
     ProtocolSettings,
     NameSettings,
     CacheSettings,
+    ThrottleSettings,
     MaildropSettings,
     LogSettings,
     MonitorSettings,

@@ -35,6 +35,7 @@ from tpop3d_py.server.settings import LogSettings, ServerSettings
 from tpop3d_py.server.slots import MOST, Slot, Slots
 from tpop3d_py.server.sockets import Sockets, handed_over
 from tpop3d_py.server.tally import Tally
+from tpop3d_py.server.throttle import Memory, Throttle, ThrottleSettings
 from tpop3d_py.server.worker import WorkerPlan
 
 
@@ -47,6 +48,7 @@ class Lasting:
     shared: Shared = field(default_factory=lambda: Shared.for_rows(MOST))
     tally: Tally = field(default_factory=lambda: Tally(LAYOUT, MOST))
     slots: Slots = field(default_factory=Slots)
+    wrongs: Memory = field(default_factory=Memory)
     estate: Estate = field(default_factory=Estate)
     readings: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     started: float = field(default_factory=time.time)
@@ -103,8 +105,10 @@ class Plant:
         admission = Admission(self._opener.open, log)
         limits = bounds.limits(opened.files)
         lines = SessionLog(log)
+        guesses = conf.get(ThrottleSettings)
+        throttle = Throttle(guesses, lasting.wrongs, log) if guesses.enable else None
         self._plan = WorkerPlan(
-            opened.doors, admission, lasting.shared, limits, habits, server.threads, log, lines
+            opened.doors, admission, lasting.shared, limits, habits, server.threads, log, lines, throttle
         )
         scene = Scene(
             tally=lasting.tally,

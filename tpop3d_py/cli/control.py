@@ -1,4 +1,4 @@
-"""pypop3d status, kick, forget: look at a running daemon and end sessions.
+"""pypop3d status, kick, forget, forgive: look at a running daemon, end sessions, let logins in again.
 
 They ask over the control socket of the configuration.  Foreign text comes from the daemon escaped already.
 
@@ -21,7 +21,7 @@ from tpop3d_py.config import ConfigError, load
 from tpop3d_py.log import printable
 from tpop3d_py.server.ears import USUAL_CONTROL, MonitorSettings
 
-COMMANDS = ("status", "kick", "forget")
+COMMANDS = ("status", "kick", "forget", "forgive")
 #: Seconds to wait for each part of an answer; the daemon itself waits ten for its workers.
 _PATIENCE = 15.0
 _COLUMNS = ("USER", "FROM", "DOMAIN", "STATE", "TLS", "IN", "OUT", "AGE", "IDLE", "COMMANDS", "ID")
@@ -49,6 +49,7 @@ def add_commands(parser: argparse.ArgumentParser, *, required: bool) -> None:
         ("status", "show who is connected", _status),
         ("kick", "end sessions; nothing they marked is deleted, a deletion under way is finished", _kick),
         ("forget", "have a user's next login checked, whatever the login cache remembers", _forget),
+        ("forgive", "let a network or user log in at full speed again after wrong passwords", _forgive),
     ):
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         command.set_defaults(action=action)
@@ -76,10 +77,15 @@ def _add_forget(command: argparse.ArgumentParser) -> None:
     command.add_argument("user", metavar="USER", help="whose, as logs have it: with the domain")
 
 
+def _add_forgive(command: argparse.ArgumentParser) -> None:
+    command.add_argument("whom", metavar="NETWORK|USER", help="an address of the network, or USER@DOMAIN")
+
+
 _ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "status": _add_status,
     "kick": _add_kick,
     "forget": _add_forget,
+    "forgive": _add_forgive,
 }
 
 
@@ -125,6 +131,11 @@ def _kick(options: argparse.Namespace) -> None:
 def _forget(options: argparse.Namespace) -> None:
     done = _order(options, {"ask": "forget", "user": options.user})
     print(f"{done} worker processes told")
+
+
+def _forgive(options: argparse.Namespace) -> None:
+    done = _order(options, {"ask": "forgive", "user": options.whom})
+    print(f"{done} forgiven")
 
 
 def _order(options: argparse.Namespace, order: Message) -> int:

@@ -71,6 +71,8 @@ class Connection(Client):
 
     def run(self) -> Next:
         """Send, read and obey until something has to be waited for."""
+        if self.wanted is not None:
+            return Next.LOGIN  # it has waited for its check
         waits = None
         if self._held is not None:
             reply, self._held = self._held, None

@@ -36,6 +36,7 @@ class Respondent:
         everybody: lists all connections of the worker.
         forget: drops a user's cached logins.
         log: for damaged questions.
+        forgive: drops what is held against a user or network, in all workers; None: nothing is.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Respondent:
         everybody: Callable[[], Sequence[Connection]],
         forget: Callable[[str], None],
         log: Log,
+        forgive: Callable[[str], int] | None = None,
     ) -> None:
         self._channel = channel
         self._everybody = everybody
         self._forget = forget
+        self._forgive = forgive
         self._log = log
         self._answers: Iterator[bytes] = iter(())
         self._unsent = b""
@@ -105,6 +108,8 @@ class Respondent:
         elif wanted == "forget" and isinstance(user, str):
             self._forget(user)
             done = 1
+        elif wanted == "forgive" and isinstance(user, str):
+            done = self._forgive(user) if self._forgive is not None else 0
         else:
             yield pack({"n": number, "last": True, "error": "not understood"})
             return

@@ -82,6 +82,11 @@ SESSION_SECONDS = _histogram(
 LIMITS_HIT = _counter(
     "pypop3d_limits_hit_total", "Clients refused at a limit.", limit=tuple(limit.value for limit in Limit)
 )
+THROTTLED = _counter(
+    "pypop3d_throttled_logins_total",
+    "Logins that had to wait before they were checked, and those of them that were refused unchecked.",
+    outcome=("delayed", "refused"),
+)
 EVICTED = _counter("pypop3d_evictions_total", "Clients without a login that were closed to make room.")
 CHECKS = _counter(
     "pypop3d_auth_checks_total",

@@ -164,6 +164,8 @@ class NetWorker(Worker):
             self._berths[conn], conn.granted = berth, _UNCONFIRMED
             self._put(conn, conn.finish_login(Challenge(berth.challenge)))
             return
+        if self._throttle is not None and conn.wanted is not None:
+            self._throttle.learn(conn.wanted, Verdict.GRANTED)
         objection = self._pressure.objection(conn)
         if objection is not None:
             berth.give_back()

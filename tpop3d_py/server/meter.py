@@ -72,6 +72,10 @@ class Meter:
         """Count that a limit was reached."""
         self._row[figures.LIMITS_HIT.cell(limit.value)] += 1
 
+    def throttled(self, outcome: str) -> None:
+        """Count a login that was held back."""
+        self._row[figures.THROTTLED.cell(outcome)] += 1
+
     def ended(self, conn: Connection) -> None:
         """Count a connection that is over, with what was done on it."""
         row, counters = self._row, conn.session.counters

@@ -95,7 +95,7 @@ class Controller:
         wanted = question.get("ask")
         if wanted == "status":
             yield from self._status()
-        elif wanted in ("kick", "forget"):
+        elif wanted in ("kick", "forget", "forgive"):
             yield from self._order({key: question.get(key) for key in ("ask", "id", "user")})
         else:
             yield {"last": True, "error": "not understood"}
@@ -130,7 +130,7 @@ class Controller:
                     silent += 1
                 else:
                     done += int(message["count"])
-        if done or order["ask"] == "forget":
+        if done or order["ask"] != "kick":
             what, whom = order["ask"], quoted(str(order["id"] or order["user"]))
             text = f"control: {what} {whom}: {done} done"
             self._plan.log.notice(text, "control", {**order, "count": done})

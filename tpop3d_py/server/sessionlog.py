@@ -102,6 +102,11 @@ class SessionLog:
         if self._meter is not None:
             self._meter.hit(limit)
 
+    def throttled(self, outcome: str) -> None:
+        """Count a login that was held back, as ``delayed`` or ``refused``; `throttle` tells of the steps."""
+        if self._meter is not None:
+            self._meter.throttled(outcome)
+
     def ended(self, conn: Connection) -> None:
         """Tell that a connection ended, with what was done on it."""
         if self._meter is not None:

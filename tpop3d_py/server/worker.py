@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from signal import SIGTERM, SIGUSR1, SIGUSR2
 
-from tpop3d_py.contracts import Challenge, Decision, Refusal, Verdict
+from tpop3d_py.contracts import Challenge, Credentials, Decision, Reason, Refusal, Verdict
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.bounds import Limits
@@ -42,6 +42,7 @@ from tpop3d_py.server.reactor import Reactor
 from tpop3d_py.server.sessionlog import SessionLog
 from tpop3d_py.server.slots import Slot
 from tpop3d_py.server.spare import Spare
+from tpop3d_py.server.throttle import Step, Throttle
 
 #: Seconds between two looks at the clock.
 _TICK = 0.25
@@ -51,6 +52,7 @@ _ACCEPT_SHARE = 4
 _ANSWERS_AT_ONCE = 16
 #: Seconds that commits under way get when the worker is told to stop.
 _GRACE = 10.0
+_GUESSING = Refusal(Reason.CREDENTIALS, "throttled: not checked, after too many wrong ones from there")
 _AT_ONCE = select.EPOLLIN | select.EPOLLOUT
 
 
@@ -67,6 +69,7 @@ class WorkerPlan:
         threads: session threads.
         log: the log.
         lines: writes down what clients do, and counts it.
+        throttle: slows guesses down; None: nothing does.
     """
 
     doors: Sequence[Door]
@@ -77,6 +80,7 @@ class WorkerPlan:
     threads: int
     log: Log
     lines: SessionLog
+    throttle: Throttle | None = None
 
 
 class Worker:
@@ -99,6 +103,7 @@ class Worker:
         self._doors = {door.sock.fileno(): door for door in plan.doors}
         self._log = plan.log
         self._lines = plan.lines
+        self._throttle = plan.throttle
         self._pressure = Pressure(
             self._slot, plan.shared, plan.limits, plan.log, self._turn_out, self._lines.hit
         )
@@ -112,7 +117,10 @@ class Worker:
         self._delayed: dict[int, Connection] = {}
         self._answers = gate.answers.fileno()
         self._control = slot.control.fileno()
-        self._respondent = Respondent(slot.control, self._pressure.everybody, self.forget_login, plan.log)
+        forgive = self._throttle.forgive if self._throttle is not None else None
+        self._respondent = Respondent(
+            slot.control, self._pressure.everybody, self.forget_login, plan.log, forgive
+        )
         self._stopping = False
         self._draining = False
         self._left: list[Door] = []
@@ -236,6 +244,8 @@ class Worker:
                 return
 
     def _finish_login(self, conn: Connection, decision: Decision) -> None:
+        if self._throttle is not None and conn.wanted is not None:
+            self._throttle.learn(conn.wanted, decision.verdict)
         if decision.verdict is Verdict.GRANTED and decision.challenge and not conn.confirmed:
             conn.granted = decision  # the client has a proof to see before it is let in
             self._put(conn, conn.finish_login(Challenge(decision.challenge)))
@@ -258,15 +268,36 @@ class Worker:
         elif waits is Next.LOGIN and conn.confirmed and conn.granted is not None:
             self._finish_login(conn, conn.granted)
         elif waits is Next.LOGIN and conn.wanted is not None:
-            known = self._gate.submit(conn, conn.wanted)
-            if known is not None:
-                self._finish_login(conn, known)
+            self._check(conn, conn.wanted)
         elif waits is Next.TURN:
             self._park(conn, _AT_ONCE)
         elif waits is Next.DELAY:
             self._delayed[conn.fd] = conn
         else:
             self._close(conn)
+
+    def _check(self, conn: Connection, credentials: Credentials) -> None:
+        if self._throttle is not None and self._hold_back(conn, self._throttle.judge(credentials)):
+            return
+        known = self._gate.submit(conn, credentials)
+        if known is not None:
+            self._finish_login(conn, known)
+
+    def _hold_back(self, conn: Connection, step: Step) -> bool:
+        """Have a login wait, or refuse it; tell whether it is not to be checked now."""
+        if not step.delay:
+            return False
+        if conn.resume_at <= conn.asked_at:  # it has not waited yet
+            conn.resume_at = conn.asked_at + step.delay
+            self._lines.throttled("delayed")
+            self._put(conn, Next.DELAY)
+            return True
+        conn.asked_at = time.monotonic()  # what a refusal's own delay and the figures count from
+        if step.refused:
+            self._lines.throttled("refused")
+            self._lines.refused(conn, _GUESSING, conn.session.user)
+            self._put(conn, conn.finish_login(_GUESSING))
+        return step.refused
 
     def _park(self, conn: Connection, events: int) -> None:
         self._parked[conn.fd] = conn

@@ -50,7 +50,7 @@ function _shtab_pypop3d_using
   test "$_shtab_pypop3d_cmdpath" = "$argv"
 end
 
-set -g _shtab_pypop3d_commands status kick forget
+set -g _shtab_pypop3d_commands status kick forget forgive
 set -g _shtab_pypop3d_opts_with_value --socket --user -f -p
 
 complete -c pypop3d -e
@@ -79,3 +79,7 @@ complete -c pypop3d -n '_shtab_pypop3d_using; and test $_shtab_pypop3d_npos -eq 
 complete -c pypop3d -n '_shtab_pypop3d_using forget' -s h -l help -d 'show this help message and exit'
 complete -c pypop3d -n '_shtab_pypop3d_using forget' -s f -x -d configuration
 complete -c pypop3d -n '_shtab_pypop3d_using forget' -l socket -x -d 'control socket, if not the configuration'"'"'s control-socket'
+complete -c pypop3d -n '_shtab_pypop3d_using; and test $_shtab_pypop3d_npos -eq 0' -a forgive -d 'Let a network or user log in at full speed again after wrong passwords.'
+complete -c pypop3d -n '_shtab_pypop3d_using forgive' -s h -l help -d 'show this help message and exit'
+complete -c pypop3d -n '_shtab_pypop3d_using forgive' -s f -x -d configuration
+complete -c pypop3d -n '_shtab_pypop3d_using forgive' -l socket -x -d 'control socket, if not the configuration'"'"'s control-socket'
