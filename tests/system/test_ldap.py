@@ -48,7 +48,7 @@ def folder(sql_folder: Path, area: Path, vmail: pwd.struct_passwd) -> Path:
     (path / "mail").mkdir(parents=True)
     shutil.copy(sql_folder / "server.pem", path / "server.pem")
     shutil.copy(sql_folder / "cert.pem", path / "cert.pem")
-    (path / "cert.pem").chmod(0o644)
+    (path / "cert.pem").chmod(0o600)
     for name in ("jan", "*("):
         box = path / "mail" / name
         box.write_text("From x@y Fri Jun  8 12:00:00 2001\nSubject: x\n\nx\n\n")

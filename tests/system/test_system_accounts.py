@@ -133,7 +133,7 @@ def test_shadow_accounts(site: Site) -> None:
     status = dict(line.split(":", 1) for line in (helper / "status").read_text().splitlines())
     assert "0" not in status["Uid"].split() + status["Gid"].split() + status["Groups"].split()
     assert int(status["CapEff"], 16) == 0
-    assert int(status["Threads"]) == 1
+    assert (int(status["Threads"]), int(status["NoNewPrivs"])) == (1, 1)
 
 
 @pytest.mark.parametrize("site", ["auth-passwd-enable: yes\n"], indirect=True)

@@ -59,7 +59,7 @@ class Site:
         port: of TCP.
         tls: what connections are protected by: ``ldaps``, ``starttls``, or empty.
         verify: demand the right certificate.
-        ca: file with the authorities' certificates; None: the machine's.
+        ca: the authorities' certificates (PEM); None: the machine's.
         user: distinguished name to search as.
         password: its password.
     """
@@ -279,7 +279,7 @@ def _tls(site: Site) -> ldap3.Tls:
     except ValueError:
         named = site.host
     return ldap3.Tls(
-        validate=ssl.CERT_REQUIRED if site.verify else ssl.CERT_NONE, ca_certs_file=site.ca, sni=named
+        validate=ssl.CERT_REQUIRED if site.verify else ssl.CERT_NONE, ca_certs_data=site.ca, sni=named
     )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import socket
@@ -41,7 +42,7 @@ DONE, FAILED = 0, 1
 AUTHENTICATION, ACCOUNT = 0, 1
 
 _RESULT = struct.Struct("!BBi256s512s")
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2)
 _SHADOW = "/etc/shadow"
 
@@ -272,6 +273,7 @@ def _be_no_more_than_a_reader() -> None:
     os.setgroups([info.st_gid])
     os.setresgid(info.st_gid, info.st_gid, info.st_gid)
     os.setresuid(nobody, nobody, nobody)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 # --- the process ------------------------------------------------------------
@@ -308,6 +310,9 @@ def main(arguments: list[str]) -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.set_inheritable(int(control), False)
+    # A crash must leave no passwords behind, and nobody may look into us.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     try:
         job = _job(name, argument)
     except OSError as error:

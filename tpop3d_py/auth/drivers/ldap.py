@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -361,9 +362,13 @@ def make(settings: LdapSettings, tools: Tools) -> Driver:
 def _site(settings: LdapSettings, kind: Callable[..., Any]) -> Any:
     url = settings.url
     tls = "ldaps" if url.tls else "starttls" if settings.use_tls else ""
-    return kind(
-        url.host, url.port, tls, settings.tls_verify, settings.tls_ca, settings.searchdn, settings.password
+    # Read now: later there may be no right to.  `tls_context` has found nothing wrong with it.
+    ca = (
+        Path(settings.tls_ca).read_text(encoding="ascii", errors="replace")
+        if tls and settings.tls_ca
+        else None
     )
+    return kind(url.host, url.port, tls, settings.tls_verify, ca, settings.searchdn, settings.password)
 
 
 PLUGIN = Plugin(NAME, LdapSettings, make)
