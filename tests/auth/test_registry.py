@@ -119,6 +119,17 @@ def test_drivers_are_told_what_they_want_to_hear_and_what_one_raises_hurts_no_ot
     assert heard == [["start", "settle", "jan", "stop"]] * 2
 
 
+class Halved(Silent):
+    notices = ("auth-silent: half of it is missing",)
+
+
+def test_what_the_operator_should_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    warns = Plugin("silent", Settings, lambda _settings, _tools: Halved())
+    monkeypatch.setattr(installed, "drivers", lambda: (warns, recorder("two")))
+    made = assemble_chain(settings(silent=ON, two=ON), LOG)
+    assert made.notices == ("auth-silent: half of it is missing",)
+
+
 class Grants(Recorder):
     def check(self, attempt: Attempt, credentials: Credentials) -> Decision:
         if credentials.secret != b"right":

@@ -144,8 +144,10 @@ def test_who_gets_in_and_how_often_a_wrong_password_counts(
     assert failures(server) == 0
 
 
-def test_attributes_and_names_without_a_domain(start: StartSite) -> None:
+@pytest.mark.parametrize("mode", ["", "privilege-separation: yes\nfirst-uid: 1\n"])
+def test_attributes_and_names_without_a_domain(start: StartSite, mode: str) -> None:
     site = start(
+        f"{mode}"
         "auth-ldap-filter: (&(objectClass=inetOrgPerson)(uid=$(user)))\n"
         "auth-ldap-mail-user-attr: uidnumber\nauth-ldap-mailbox-attr: homeDirectory\n"
         "auth-ldap-mboxtype-attr: gecos\n"
