@@ -136,6 +136,29 @@ def test_who_is_being_served_is_left_alone_and_the_next_owner_of_a_descriptor_to
     )
 
 
+def test_the_next_owner_of_a_descriptor_is_not_lost_and_waits_as_long_as_it_should(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        scene.come()
+    worker = scene.worker
+    first, gone, other = worker._parked.values()
+    worker._parked.clear()
+    first.resume_at, gone.resume_at, other.resume_at = 1.0, 1.0, 9.0
+    worker._delayed.update({first.fd: first, gone.fd: gone})
+
+    def meanwhile(conn: Connection, _events: int) -> None:
+        assert conn is first
+        other.fd = gone.fd  # another thread has closed that one, and its descriptor went to the next client
+        worker._delayed[other.fd] = other
+
+    monkeypatch.setattr(worker, "_park", meanwhile)
+    worker._keep_time(2.0)
+    assert worker._delayed == {other.fd: other}
+    assert not worker._turn_out(gone)
+    assert worker._delayed == {other.fd: other}
+
+
 def test_a_login_without_answer_is_given_up(scene: Scene) -> None:
     client = scene.come()
     client.sendall(b"USER luser\r\nPASS haslo\r\n")

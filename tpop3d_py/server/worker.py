@@ -327,7 +327,7 @@ class Worker:
             if found is conn:
                 return True
             if found is not None:  # the descriptor's next owner; what woke it up meanwhile found nobody
-                self._park(found, _AT_ONCE)
+                self._put(found, Next.TURN if table is self._parked else Next.DELAY)
         return False
 
     # --- the main thread ---------------------------------------------------
@@ -335,8 +335,8 @@ class Worker:
     def _keep_time(self, now: float) -> None:
         for conn, decision in self._gate.expired(now):
             self._finish_login(conn, decision)
-        for fd, conn in list(self._delayed.items()):
-            if conn.resume_at <= now and self._delayed.pop(fd, None) is conn:
+        for conn in list(self._delayed.values()):
+            if conn.resume_at <= now and self._take(conn):
                 self._park(conn, _AT_ONCE)
         self._wake_doors()
         for conn in (*self._pressure.due(now), *self._unheralded(now)):
