@@ -249,3 +249,70 @@ def test_a_monitor_is_made_anew_with_a_worker_and_hears_from_it(start: Start) ->
     told = [line(process) for _ in range(4)]
     assert told == ["monitor of 1", "worker hears"] * 2
     assert stop(process) == 0
+
+
+def test_a_process_that_is_asked_for_serves_until_it_ends_and_is_not_replaced(start: Start) -> None:
+    """What separated mode needs: an errand hires a process, whose end is no accident."""
+    process = start("""
+        import socket
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+        class Bell:
+            def sockets(self):
+                return [ours]
+
+            def attend(self, sock, hire):
+                name = sock.recv(100).decode()
+                hire(Role(name, brief, lambda slot: say(f"{name} buried"), Kind.MAIL, passing=True))
+
+        def brief(slot):
+            hear({})
+            say("serving")
+
+        def ring(slot):
+            hear({})
+            theirs.send(b"first")
+            time.sleep(0.3)
+            theirs.send(b"second")
+            time.sleep(60)
+
+        LOG.error = lambda text: say("ERROR " + text)
+        sys.exit(Supervisor(Generation([Role("ring", ring)], LOG, errands=Bell())).run())
+    """)
+    assert [line(process) for _ in range(4)] == ["serving", "first buried", "serving", "second buried"]
+    assert stop(process) == 0
+    assert line(process) == ""
+
+
+def test_mail_processes_of_retired_settings_serve_until_the_workers_have_gone(start: Start) -> None:
+    process = start("""
+        import threading
+        crew.TEND = supervisor.TEND = 0.2
+        count = 0
+
+        def role(name, kind):
+            def main(slot):
+                drained = threading.Event()
+                hear({signal.SIGUSR2: lambda *_: drained.set()})
+                say(f"{name} begins")
+                while not drained.wait(0.05):
+                    slot.beat()
+                time.sleep(0.5 if kind is Kind.WORKER else 0)
+                say(f"{name} ends")
+            return Role(name, main, kind=kind)
+
+        def generation():
+            global count
+            count += 1
+            roles = [role(f"mail {count}", Kind.MAIL), role(f"worker {count}", Kind.WORKER)]
+            return Generation(roles, LOG)
+
+        sys.exit(Supervisor(generation(), generation).run())
+    """)
+    assert {line(process), line(process)} == {"mail 1 begins", "worker 1 begins"}
+    process.send_signal(signal.SIGHUP)
+    rest = [line(process) for _ in range(4)]
+    assert set(rest[:2]) == {"mail 2 begins", "worker 2 begins"}
+    assert rest[2:] == ["worker 1 ends", "mail 1 ends"]
+    assert stop(process) == 0
