@@ -15,6 +15,7 @@ from functools import partial
 
 from tpop3d_py.auth.passwords import NEW_SCHEMES, make_hash
 from tpop3d_py.cli import common
+from tpop3d_py.cli.forgetting import forget
 from tpop3d_py.directory import operations
 from tpop3d_py.directory.engine import Directory
 from tpop3d_py.directory.errors import Refused
@@ -56,6 +57,7 @@ def _set(directory: Directory, arguments: argparse.Namespace) -> None:
     scheme = arguments.scheme or directory.settings.password_scheme
     if "@" in arguments.name:
         operations.set_password(directory, arguments.name, password, partial(_stored, scheme))
+        forget(arguments.name)
         print("Done")
     else:
         if not arguments.scheme and scheme in _FOR_MAIL_CLIENTS:

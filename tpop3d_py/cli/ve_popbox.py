@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from tpop3d_py.cli import common
+from tpop3d_py.cli.forgetting import forget
 from tpop3d_py.directory import operations
 from tpop3d_py.directory.engine import Directory
 from tpop3d_py.log import printable
@@ -89,6 +90,7 @@ def _delete(directory: Directory, arguments: argparse.Namespace) -> None:
     what = f"box '{printable(box.address)}'"
     common.confirm(f"Delete {what}?", what, arguments.yes)
     gone = operations.delete_popbox(directory, arguments.domain, arguments.local_part)
+    forget(gone.address)
     print(f"Deleted box '{printable(gone.address)}'")
     if gone.path:
         print(f"Mail stays in '{printable(gone.path)}'; remove it by hand")
