@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -34,6 +34,9 @@ class Lines(Log):
         self.lines: list[str] = []
 
     def warning(self, text: str, *_: object) -> None:
+        self.lines.append(text)
+
+    def error(self, text: str, *_: object) -> None:
         self.lines.append(text)
 
 
@@ -170,3 +173,37 @@ def test_a_login_without_answer_is_given_up(scene: Scene) -> None:
     scene.worker._finish_login(waiter, Decision(Verdict.UNAVAILABLE))
     text = client.recv(1000) + client.recv(1000)
     assert b"-ERR [SYS/TEMP]" in text
+
+
+class Opened:
+    """A maildrop that tells whether it is open."""
+
+    sizes: Sequence[int] = [1]
+    uids: Sequence[bytes] = [b"a"]
+
+    def __init__(self) -> None:
+        self.open = True
+
+    def close(self) -> None:
+        self.open = False
+
+
+@pytest.mark.parametrize("place", ["_lines.began", "_pressure.logged_in", "_pressure.objection"])
+def test_a_fault_of_ours_at_a_login_leaves_neither_mailbox_nor_connection_open(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def broken(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    client, maildrop = scene.come(), Opened()
+    client.sendall(b"USER luser\r\nPASS haslo\r\n")
+    (fd,) = scene.worker._parked
+    scene.worker._attend(fd)
+    ((waiter, _),) = scene.worker._gate.expired(10**9)
+    part, _, method = place.partition(".")
+    monkeypatch.setattr(getattr(scene.worker, part), method, broken)
+    monkeypatch.setattr(scene.worker._plan.admission, "admit", lambda _decision: maildrop)
+    scene.worker._finish_login(waiter, Decision(Verdict.GRANTED, Identity("luser", "x", 1, 1)))
+    assert not maildrop.open or place == "_pressure.objection", "there it was not opened yet"
+    assert scene.board.connections() == scene.board.sessions() == 0
+    assert "ZeroDivisionError" in scene.log.lines[-1]

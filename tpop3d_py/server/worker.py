@@ -26,7 +26,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from signal import SIGTERM, SIGUSR1, SIGUSR2
 
-from tpop3d_py.contracts import Challenge, Credentials, Decision, Reason, Refusal, Verdict
+from tpop3d_py.contracts import (
+    Challenge,
+    Credentials,
+    Decision,
+    Maildrop,
+    Reason,
+    Refusal,
+    Verdict,
+)
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.bounds import Limits
@@ -186,11 +194,7 @@ class Worker:
             try:
                 waits = conn.run()
             except Exception:
-                # Nobody else has it any more: what is not put away now would hold its mailbox for ever.
-                self._log.error(
-                    f"client {conn.describe()}: internal error: {one_line(traceback.format_exc())}"
-                )
-                waits = Next.CLOSE
+                waits = self._fault(conn)
             self._put(conn, waits)
         elif (door := self._doors.get(fd)) is not None:
             self._let_in(door)
@@ -243,23 +247,44 @@ class Worker:
             if not self._gate.waiting:
                 return
 
+    def _fault(self, conn: Connection) -> Next:
+        """Write our own fault down; nobody has the connection now: left open it would hold its mailbox."""
+        self._log.error(f"client {conn.describe()}: internal error: {one_line(traceback.format_exc())}")
+        return Next.CLOSE
+
     def _finish_login(self, conn: Connection, decision: Decision) -> None:
+        try:
+            waits = self._answer(conn, decision)
+        except Exception:
+            waits = self._fault(conn)
+        self._put(conn, waits)
+
+    def _answer(self, conn: Connection, decision: Decision) -> Next:
         if self._throttle is not None and conn.wanted is not None:
             self._throttle.learn(conn.wanted, decision.verdict)
         if decision.verdict is Verdict.GRANTED and decision.challenge and not conn.confirmed:
             conn.granted = decision  # the client has a proof to see before it is let in
-            self._put(conn, conn.finish_login(Challenge(decision.challenge)))
-            return
+            return conn.finish_login(Challenge(decision.challenge))
         objection = self._pressure.objection(conn) if decision.identity is not None else None
         outcome = objection or self._plan.admission.admit(decision)
+        try:
+            self._write_down(conn, decision, outcome)
+        except BaseException:
+            if not isinstance(outcome, Refusal | Challenge):
+                outcome.close()  # the session does not have it yet
+            raise
+        waits = conn.finish_login(outcome)
+        if conn.session.logged_in:  # an open maildrop may still turn out to be of no use
+            self._pressure.logged_in(conn)
+        return waits
+
+    def _write_down(
+        self, conn: Connection, decision: Decision, outcome: Maildrop | Refusal | Challenge
+    ) -> None:
         if isinstance(outcome, Refusal):
             self._lines.refused(conn, outcome, conn.session.user)
         elif decision.identity is not None:
             self._lines.began(conn, decision.identity, cached=decision.cached)
-        waits = conn.finish_login(outcome)
-        if conn.session.logged_in:  # an open maildrop may still turn out to be of no use
-            self._pressure.logged_in(conn)
-        self._put(conn, waits)
 
     def _put(self, conn: Connection, waits: Next) -> None:
         """Put a connection where it waits; from then on another thread may own it."""
