@@ -12,6 +12,7 @@ import pytest
 
 from tpop3d_py.auth import installed
 from tpop3d_py.auth.names import Attempt, NameSettings
+from tpop3d_py.auth.onlogin import login_of
 from tpop3d_py.auth.plugin import LoggedIn, Plugin, Tools, enable_setting, mail_group_setting, mailbox_setting
 from tpop3d_py.auth.registry import AuthSettings, NoDrivers, assemble_chain, own_account
 from tpop3d_py.auth.tokens import TokenSettings
@@ -137,7 +138,7 @@ class Grants(Recorder):
         return Decision(Verdict.GRANTED, Identity("jan", self.name, 1, 1))
 
 
-def test_a_granted_login_is_told_when_it_has_been_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_a_login_tells_nobody_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     grants = Plugin("grants", Settings, lambda _settings, tools: Grants("grants", tools, False))
     monkeypatch.setattr(installed, "drivers", lambda: (grants,))
     made = assemble_chain(settings(grants=ON), LOG)
@@ -146,11 +147,13 @@ def test_a_granted_login_is_told_when_it_has_been_answered(monkeypatch: pytest.M
     assert isinstance(driver, Grants)
     for secret, verdict in ((b"wrong", Verdict.REFUSED), (b"right", Verdict.GRANTED)):
         credentials = Credentials(Mechanism.PASSWORD, "Jan", secret, b"", peer)
-        assert made.decide(credentials).verdict is verdict
+        decision = made.decide(credentials)
+        assert decision.verdict is verdict
     assert driver.heard == []
-    made.chores.do_one()
-    assert driver.heard == ["Jan"]
     assert not made.chores
+    assert decision.identity is not None
+    made.logged_in(login_of("Jan", peer, decision.identity))
+    assert driver.heard == ["Jan"]
 
 
 def test_all_mail_is_the_servers_own_unless_it_is_root(monkeypatch: pytest.MonkeyPatch) -> None:

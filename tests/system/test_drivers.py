@@ -142,7 +142,7 @@ def test_a_program_in_perl_and_one_in_sh(
         running = {pid: line for pid, line in processes_of(vmail2).items() if str(path) in line}
         leaders = [pid for pid in running if os.getsid(pid) == pid]
         programs = [pid for pid in leaders if "spawner.py" not in running[pid]]
-        assert len(programs) == 2  # one beside each authentication process
+        assert len(programs) == 3  # one beside each authentication process, one that hears of logins
         for pid in programs:
             status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             assert status["Uid"].split() == [str(vmail2.pw_uid)] * 4
@@ -219,7 +219,8 @@ def test_a_class_in_python(folder: Path, vmail: pwd.struct_passwd) -> None:
         assert f"FileNotFoundError: [Errno 2] No such file or directory: '{folder}/users'" in site.log()
     finally:
         site.stop()
-    assert site.log().count("auth-python: finished") == 2
+    # Two processes that check logins, and one that hears of them.
+    assert site.log().count("auth-python: finished") == 3
 
 
 def test_text_files_by_domain_and_a_login_that_the_cache_knows(

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field, replace
 from tpop3d_py.assemble.estate import Estate
 from tpop3d_py.assemble.groups import Options
 from tpop3d_py.assemble.monitoring import Ears, Monitoring, Scene
+from tpop3d_py.auth.onlogin import Herald, unpack
+from tpop3d_py.auth.registry import Authentication
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
 from tpop3d_py.maildrop.opener import MaildropSettings, Opener
 from tpop3d_py.maildrop.patterns import Pattern
+from tpop3d_py.server import afterwards
 from tpop3d_py.server.admission import Admission
 from tpop3d_py.server.authlink import AuthLink
 from tpop3d_py.server.bounds import LimitSettings
@@ -73,6 +76,7 @@ class Opened:
         mailboxes: each driver's own patterns for mailboxes, by its name.
         files: how many files a process may have open.
         mail_processes: processes that read mail and are always there.
+        hears: whether anybody wants to know of logins.
     """
 
     doors: Sequence[Door]
@@ -81,6 +85,7 @@ class Opened:
     mailboxes: Mapping[str, Sequence[Pattern]]
     files: int
     mail_processes: int = 0
+    hears: bool = False
 
 
 class Plant:
@@ -98,7 +103,10 @@ class Plant:
         # The monitor asks the authentication processes too, as if it were one more worker.
         self._seat = server.worker_count
         self._link = AuthLink(server.worker_count + 1)
-        lasting.estate.add(self._link)
+        self._herald = Herald() if opened.hears else None
+        for holder in (self._link, self._herald):
+            if holder is not None:
+                lasting.estate.add(holder)
         self._opener = Opener(conf.get(MaildropSettings), log, own=opened.mailboxes)
         trace = Dialogue(log) if options.verbose else None
         habits = Habits(Timeouts(server.timeout_seconds, bounds.login_timeout_seconds), log, trace)
@@ -124,6 +132,21 @@ class Plant:
             mail_processes=opened.mail_processes,
         )
         self._monitoring = Monitoring(conf, opened.ears, scene)
+
+    def _tell(self, authentication: Authentication) -> None:
+        """Be the process that tells drivers of logins."""
+        assert self._herald is not None  # else there is none
+
+        def take(packet: bytes) -> None:
+            authentication.logged_in(unpack(packet))
+
+        herald = self._herald
+        afterwards.serve(
+            afterwards.Plan(
+                herald.incoming, take, lambda: None, lambda: herald.lost, self._server.auth_timeout, self._log
+            )
+        )
+        authentication.stop()
 
     def _expect(self, slot: Slot) -> None:
         self._lasting.shared.open(slot.number)

@@ -6,6 +6,7 @@ those that were open stay as they were.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 from functools import partial
@@ -68,7 +69,9 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
     files = ask_for_descriptors(bounds, log)
-    opened = Opened(entrance.doors, ears, entrance.expiry, authentication.mailboxes, files)
+    opened = Opened(
+        entrance.doors, ears, entrance.expiry, authentication.mailboxes, files, hears=authentication.hear
+    )
     _announce(entrance, authentication, log)
     plant = _PlainPlant(conf, options, lasting, opened, log)
     plant.furnish(entrance, authentication, conf.get(CacheSettings))
@@ -125,6 +128,8 @@ class _PlainPlant(Plant):
             Role(f"worker {n}", partial(self._work, n), partial(self._mourn, n), Kind.WORKER, self._expect)
             for n in range(self._server.worker_count)
         ]
+        if self._herald is not None:
+            roles.append(Role("teller", self._tell_drivers, gone))
         if self._monitoring.wanted:
             roles.append(Role("monitor", self._watch, gone, Kind.MONITOR))
         return roles
@@ -138,7 +143,8 @@ class _PlainPlant(Plant):
         gate: Gate[Connection] = Gate(
             link.requests_out, link.answers_in[number], number, self._server.auth_timeout, self._log, memory
         )
-        Worker(slot, gate, self._watched(slot)).run()
+        tell = self._herald.tell if self._herald is not None else None
+        Worker(slot, gate, dataclasses.replace(self._watched(slot), tell=tell)).run()
 
     def _authenticate(self, slot: Slot) -> None:
         self._lasting.sockets.close_all()
@@ -149,6 +155,13 @@ class _PlainPlant(Plant):
         decide = self._monitoring.in_authenticator(slot, authentication.decide)
         authenticator.serve(self._link, decide, self._server.auth_timeout, self._log, authentication.chores)
         authentication.stop()
+
+    def _tell_drivers(self, _slot: Slot) -> None:
+        self._lasting.sockets.close_all()
+        self._authentication.start()
+        self._drop()
+        self._authentication.settle()
+        self._tell(self._authentication)
 
     def _watch(self, slot: Slot) -> None:
         self._link.drain(self._seat)

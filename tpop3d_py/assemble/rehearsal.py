@@ -87,6 +87,7 @@ class Outcome:
         conf: the settings without secrets.
         drivers: names of the authentication drivers.
         notices: what the operator should hear of them.
+        hears: whether any driver wants to know of logins.
         groups: ids of the groups that sessions work with.
         mailboxes: each driver's own patterns for mailboxes.
         known: of the certificates.
@@ -97,6 +98,7 @@ class Outcome:
     conf: Configuration
     drivers: Sequence[str]
     notices: Sequence[str]
+    hears: bool
     groups: Sequence[int]
     mailboxes: Mapping[str, Sequence[Pattern]]
     known: Known
@@ -194,6 +196,7 @@ def _rehearse(
             without_secrets(conf),
             [driver.name for driver in authentication.drivers],
             authentication.notices,
+            authentication.hear,
             authentication.groups,
             authentication.mailboxes,
             known,

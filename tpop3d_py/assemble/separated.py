@@ -20,10 +20,11 @@ import os
 import pwd
 import resource
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from tpop3d_py.assemble.doors import Threshold, bind_doors, furnish_doors, profile_of
+from tpop3d_py.assemble.estate import End
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
 from tpop3d_py.assemble.monitoring import open_ears
 from tpop3d_py.assemble.plant import Lasting, Opened, Plant
@@ -32,7 +33,7 @@ from tpop3d_py.assemble.rehearsal import MISTAKES, Outcome, Sealed
 from tpop3d_py.auth import passwords
 from tpop3d_py.auth.cache import CacheSettings, LoginCache
 from tpop3d_py.auth.commons import Arena
-from tpop3d_py.auth.registry import assemble_chain
+from tpop3d_py.auth.registry import Authentication, assemble_chain
 from tpop3d_py.config import Configuration
 from tpop3d_py.directory.engine import DirectorySettings
 from tpop3d_py.log import Log
@@ -87,7 +88,7 @@ def make_separated(outcome: Outcome, sealed: Sealed, options: Options, lasting: 
         raise StartError(str(error)) from None
     _announce(outcome, threshold, log)
     files = ask_for_descriptors(bounds, log)
-    opened = Opened((), ears, threshold.expiry, outcome.mailboxes, files, server.worker_count)
+    opened = Opened((), ears, threshold.expiry, outcome.mailboxes, files, server.worker_count, outcome.hears)
     plant = _SeparatedPlant(conf, options, lasting, opened, log)
     plant.furnish(outcome, sealed, threshold, cast)
     share_memory()
@@ -142,6 +143,8 @@ class _SeparatedPlant(Plant):
             Role(f"worker {n}", partial(self._work, n), partial(self._mourn, n), Kind.WORKER, expect)
             for n in range(workers)
         ]
+        if self._herald is not None:
+            roles.append(Role("teller", self._tell_drivers, gone))
         if self._monitoring.wanted:
             roles.append(Role("monitor", self._watch, gone, Kind.MONITOR))
         return roles
@@ -180,25 +183,40 @@ class _SeparatedPlant(Plant):
     def _authenticate(self, slot: Slot) -> None:
         link, standing = self._link, self.pools.standing.tickets_out
         asking = self.pools.handed_over(slot)
+        herald = self._herald
+        telling = (herald.outgoing,) if herald is not None else ()
+        authentication = self._know_accounts(
+            (link.requests_in, *link.answers_out, standing, asking, *telling)
+        )
+        decide = self._monitoring.in_authenticator(slot, authentication.decide)
+        cache = self._conf.get(CacheSettings)
+        if cache.enable:
+            decide = Remembering(decide, partial(LoginCache, cache), self._oblivion)
+        if herald is not None:
+            decide = herald.watching(decide)
+        post = Post(asking, self._standing, standing)
+        timeout, chores = self._server.auth_timeout, authentication.chores
+        authenticator.serve(link, decide, timeout, self._log, chores, post.deliver)
+        authentication.stop()
+
+    def _tell_drivers(self, _slot: Slot) -> None:
+        assert self._herald is not None  # else there is no such process
+        self._tell(self._know_accounts((self._herald.incoming,)))
+
+    def _know_accounts(self, own: Collection[End]) -> Authentication:
+        """Become who may read the secrets of the settings; `own` is what this process has of the master's."""
         with self._arena.dividing():
             authentication = assemble_chain(auth_settings(self._sealed.open()), self._log)
         passwords.burn_time(b"")  # loads what the first login would wait for
         self._lasting.sockets.close_all()
-        self._lasting.estate.leave((link.requests_in, *link.answers_out, standing, asking))
+        self._lasting.estate.leave(own)
         authentication.start()
         auth = self._cast.auth
         self._become(Owner(auth.pw_uid, auth.pw_gid), os.getgrouplist(auth.pw_name, auth.pw_gid))
         with contextlib.suppress(SandboxUnavailable):
             sandbox.hide_memory()
         authentication.settle()
-        decide = self._monitoring.in_authenticator(slot, authentication.decide)
-        cache = self._conf.get(CacheSettings)
-        if cache.enable:
-            decide = Remembering(decide, partial(LoginCache, cache), self._oblivion)
-        post = Post(asking, self._standing, standing)
-        timeout, chores = self._server.auth_timeout, authentication.chores
-        authenticator.serve(link, decide, timeout, self._log, chores, post.deliver)
-        authentication.stop()
+        return authentication
 
     def _read_mail(self, owner: Owner, pool: Pool, stands_ready: bool, slot: Slot) -> None:
         self._lasting.sockets.close_all()

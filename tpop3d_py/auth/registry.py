@@ -100,19 +100,8 @@ class Authentication:
     log: Log
 
     def decide(self, credentials: Credentials) -> Decision:
-        """Find out about a login; when it has been granted and answered, drivers may hear of it."""
-        decision = self.chain.decide(credentials)
-        if (identity := decision.identity) is not None and self.hear:
-            login = LoggedIn(
-                credentials.user,
-                identity.local_part or identity.user,
-                identity.domain or credentials.peer.domain,
-                credentials.peer.client_host,
-                credentials.peer.server_host,
-                identity.driver,
-            )
-            self.chores.add(partial(self.logged_in, login))
-        return decision
+        """Find out about a login."""
+        return self.chain.decide(credentials)
 
     def start(self) -> None:
         """Give every driver what only root may have; for an authentication process that is still root."""

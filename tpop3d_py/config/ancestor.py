@@ -9,7 +9,6 @@ from __future__ import annotations
 _NOT_YET = frozenset(
     {
         "drac-server",
-        "onlogin-child-wait",
         "tcp-wrappers-name",
         "whoson-enable",
     }
@@ -26,6 +25,8 @@ def explain(name: str) -> str:
         return _PERL
     if name == "auth-ldap-tls":
         return "only tpop3d's manual calls it so; its program, and this one, call it auth-ldap-use-tls"
+    if name == "onlogin-child-wait":
+        return "nobody waits for what follows a login here; leave it out (docs/drivers.md, After a login)"
     if name in _NOT_YET:
         return "this directive of tpop3d is not supported by this version"
     return ""

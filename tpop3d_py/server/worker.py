@@ -22,7 +22,7 @@ import os
 import select
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from signal import SIGTERM, SIGUSR1, SIGUSR2
 
@@ -30,7 +30,9 @@ from tpop3d_py.contracts import (
     Challenge,
     Credentials,
     Decision,
+    Identity,
     Maildrop,
+    Peer,
     Reason,
     Refusal,
     Verdict,
@@ -78,6 +80,7 @@ class WorkerPlan:
         log: the log.
         lines: writes down what clients do, and counts it.
         throttle: slows guesses down; None: nothing does.
+        tell: told of each login that has been answered, with the name as sent; must not wait.
     """
 
     doors: Sequence[Door]
@@ -89,6 +92,7 @@ class WorkerPlan:
     log: Log
     lines: SessionLog
     throttle: Throttle | None = None
+    tell: Callable[[str, Peer, Identity], None] | None = None
 
 
 class Worker:
@@ -276,6 +280,8 @@ class Worker:
         waits = conn.finish_login(outcome)
         if conn.session.logged_in:  # an open maildrop may still turn out to be of no use
             self._pressure.logged_in(conn)
+            if self._plan.tell is not None and decision.identity is not None:
+                self._plan.tell(conn.session.user, conn.peer, decision.identity)
         return waits
 
     def _write_down(
