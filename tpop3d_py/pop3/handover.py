@@ -9,15 +9,14 @@ When things fail: octets that are no such values are a `ValueError`.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _FORM = struct.Struct("!BBBBBBII")
 #: Octets of a packed value.
 SIZE = _FORM.size
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """The session behind a granted login.
 
     Args:
@@ -42,8 +41,7 @@ class Carried:
 
     def pack(self) -> bytes:
         """Write it."""
-        flags = self.bound, self.secure, self.chosen, self.tag, self.preferred
-        return _FORM.pack(self.catalog, *map(int, flags), self.commands, self.errors)
+        return _FORM.pack(*self)
 
     @classmethod
     def unpack(cls, octets: bytes) -> Carried:

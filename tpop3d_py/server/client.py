@@ -138,7 +138,8 @@ class Client:
         Raises:
             ValueError: what was carried makes no sense.
         """
-        self.session = Session(self.peer, self, b"", profile, secure=luggage.carried.secure)
+        if luggage.carried.secure is not self.transport.secure:  # the client has TLS with a proxy
+            self.session = Session(self.peer, self, b"", profile, secure=luggage.carried.secure)
         self.session.carry_on(user, luggage.carried)
         self.started, self.asked_at = luggage.started / 1000, luggage.asked / 1000
         self.received, self._outbox.sent = luggage.received, luggage.sent

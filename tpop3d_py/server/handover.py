@@ -19,7 +19,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tpop3d_py.pop3 import handover
 from tpop3d_py.pop3.handover import Carried
@@ -34,8 +34,7 @@ _ONE = socket.CMSG_SPACE(array.array("i").itemsize)
 _AT_ONCE, _DRAINED = 4096, 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Luggage:
+class Luggage(NamedTuple):
     """A connection without its descriptor.
 
     Args:

@@ -138,15 +138,26 @@ class NetWorker(Worker):
             found = self._hall.take_word()
             if found is None:
                 return
-            conn, said = found
-            if isinstance(said, Berth):
-                self._embark(conn, said)
-            elif isinstance(said, Refusal):
-                self._refuse(conn, said)
-            else:
-                self._finish_login(conn, said)
+            try:
+                self._hear(*found)
+            except Exception:
+                self._put(found[0], self._fault(found[0]))
             if not self._hall.waiting:
                 return
+
+    def _hear(self, conn: Connection, said: Said) -> None:
+        if isinstance(said, Berth):
+            self._embark(conn, said)
+        elif isinstance(said, Refusal):
+            self._was_right(conn)
+            self._refuse(conn, said)
+        else:
+            self._finish_login(conn, said)
+
+    def _was_right(self, conn: Connection) -> None:
+        """Note that a client knows the password, whatever becomes of the mailbox."""
+        if self._throttle is not None and conn.wanted is not None:
+            self._throttle.learn(conn.wanted, Verdict.GRANTED)
 
     def _finish_login(self, conn: Connection, decision: Decision) -> None:
         berth = self._berths.pop(conn, None)
@@ -164,8 +175,7 @@ class NetWorker(Worker):
             self._berths[conn], conn.granted = berth, _UNCONFIRMED
             self._put(conn, conn.finish_login(Challenge(berth.challenge)))
             return
-        if self._throttle is not None and conn.wanted is not None:
-            self._throttle.learn(conn.wanted, Verdict.GRANTED)
+        self._was_right(conn)
         objection = self._pressure.objection(conn)
         if objection is not None:
             berth.give_back()

@@ -211,10 +211,14 @@ class MailWorker(Worker):
             conn.crowd_out()
             conn.close()
             return
-        self._lines.began(conn, ticket.identity, cached=ticket.cached)
-        waits = conn.finish_login(held.maildrop)
-        if conn.session.logged_in:
-            self._pressure.logged_in(conn)
+        try:
+            self._lines.began(conn, ticket.identity, cached=ticket.cached)
+            waits = conn.finish_login(held.maildrop)
+            if conn.session.logged_in:
+                self._pressure.logged_in(conn)
+        except Exception:
+            held.maildrop.close()  # the session may not have it yet
+            waits = self._fault(conn)
         self._busy_at = time.monotonic()
         self._put(conn, waits)
 

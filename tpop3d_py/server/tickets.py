@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tpop3d_py.contracts import Decision, Identity, Mechanism, Peer, Reason, Refusal
 from tpop3d_py.server.authlink import Request
@@ -30,8 +31,7 @@ LIFE = 10.0
 _ESCAPE = "surrogateescape"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A granted login on its way to the maildrop.
 
     Args:
