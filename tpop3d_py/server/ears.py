@@ -102,7 +102,8 @@ class MonitorSettings:
         "control-socket",
         PATH,
         default=None,
-        summary="Unix socket for pypop3d status and pypop3d kick. Root and the run-as user may use it.",
+        summary="Unix socket for pypop3d status and pypop3d kick. Root may use it, and whoever started the "
+        "daemon.",
         example=USUAL_CONTROL,
     )
 
