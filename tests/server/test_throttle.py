@@ -150,6 +150,13 @@ def test_a_network_of_ipv6_is_64_bits() -> None:
     assert scene.step(host="2001:db8:0:1::1") == (0.0, False)
 
 
+def test_what_is_no_address_is_a_network_of_its_own() -> None:
+    scene = Scene()
+    scene.wrong(300, host="somewhere")
+    assert scene.step(host="somewhere").refused
+    assert scene.step(host="elsewhere") == (0.0, False)
+
+
 def test_an_ipv4_address_inside_ipv6_is_the_same_network() -> None:
     scene = Scene()
     scene.wrong(300, host=f"::ffff:{HERE}")

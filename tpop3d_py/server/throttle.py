@@ -163,7 +163,7 @@ class Throttle:
         self._memory = memory
         self._log = log
         self._clock = clock
-        self._place = functools.lru_cache(_NETWORKS_KEPT)(self._network)
+        self._place = functools.lru_cache(_NETWORKS_KEPT)(self._place_of)
 
     def judge(self, credentials: Credentials) -> Step:
         """Tell what becomes of a login."""
@@ -238,9 +238,15 @@ class Throttle:
     def _hash(self, text: str) -> int:
         return self._memory.hash(text.encode("utf-8", "surrogateescape"))
 
+    def _place_of(self, host: str) -> tuple[str, bool]:
+        try:
+            return self._network(host)
+        except ValueError:  # no address: whatever it is, it is a network of its own
+            return host, False
+
     def _network(self, host: str) -> tuple[str, bool]:
         """Name the network of an address, and tell whether many users share it."""
-        address = ipaddress.ip_address(plain(host))  # of a socket, or as a proxy's words were read
+        address = ipaddress.ip_address(plain(host))
         bits = self._settings.ipv4 if address.version == 4 else self._settings.ipv6
         return str(ipaddress.ip_network((address, bits), strict=False)), self._settings.shared.contains(host)
 
