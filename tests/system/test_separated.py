@@ -159,7 +159,9 @@ def test_descriptors(two: Separated) -> None:
                 continue
             inodes = {link[8:-1] for link in links if link.startswith("socket:")}
             assert bool(inodes & listening) is (name in ("root", "nobody")), name
-            assert any("pypop3d-settings" in link for link in links) is (name == "root"), name
+            assert any("pypop3d-secret" in link or "pypop3d-key" in link for link in links) is (
+                name == "root"
+            ), name
             if name != "nobody" or threads(pid) > 4:
                 kinds[name] = len(inodes - listening)
     # Its channel; requests; answers for each worker and the monitor; two pools; the way to the master.

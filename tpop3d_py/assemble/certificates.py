@@ -6,6 +6,9 @@ a warning; the one that was read before stays, or its names get the listener's.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +53,34 @@ class Known:
 
     certificates: Mapping[Pair, Certificate]
     complaints: Sequence[str]
+
+
+@contextlib.contextmanager
+def laid_out(known: Known, contents: Mapping[str, bytes]) -> Iterator[Known]:
+    """Put files into memory, where the known certificates are found as long as the block lasts.
+
+    Args:
+        known: what is known of them.
+        contents: what was in them then, by path.
+    """
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(_in_memory(octets)) for path, octets in contents.items()}
+        moved = {pair: _moved(each, files) for pair, each in known.certificates.items()}
+        yield Known(moved, known.complaints)
+
+
+@contextlib.contextmanager
+def _in_memory(octets: bytes) -> Iterator[str]:
+    with os.fdopen(os.memfd_create("pypop3d-key", os.MFD_CLOEXEC), "wb") as file:
+        file.write(octets)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
+
+
+def _moved(certificate: Certificate, files: Mapping[str, str]) -> Certificate:
+    pair = Pair(files[certificate.pair.certificate], files[certificate.pair.key])
+    stamps = certificates.stamps_of((pair.certificate, pair.key))
+    return dataclasses.replace(certificate, pair=pair, stamps=stamps)
 
 
 class Certificates:

@@ -81,8 +81,8 @@ def _generation(
     """Read the settings, in a process of its own where privileges may have to be separated."""
     rehearsed = rehearse(read) if os.geteuid() == 0 else None
     if rehearsed is not None:
-        outcome, sealed = rehearsed
-        return outcome.conf, make_separated(outcome, sealed, options, lasting)
+        outcome, secrets = rehearsed
+        return outcome.conf, make_separated(outcome, secrets, options, lasting)
     conf = read()
     return conf, make_generation(conf, options, lasting)
 

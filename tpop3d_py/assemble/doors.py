@@ -152,14 +152,21 @@ def bind_doors(conf: Configuration, known: Known, claims: Claims, log: Log) -> T
     return Threshold(sockets, said, plan.warnings(), vigil, plan.certificates.expiry())
 
 
-def furnish_doors(conf: Configuration, threshold: Threshold, log: Log) -> Entrance:
-    """Make the listeners of bound sockets, with their keys; in a process that may still read those.
+def furnish_doors(conf: Configuration, threshold: Threshold, known: Known, log: Log) -> Entrance:
+    """Make the listeners of bound sockets, with their keys; in a process that may read those.
+
+    Args:
+        conf: the settings.
+        threshold: the sockets.
+        known: of the certificates, as they are to be shown.
+        log: of the connections' reception.
 
     Raises:
         CertificateError: a certificate cannot be used any more.
     """
     selection = Selection({})
     plan = _Plan(conf, selection, log)
+    plan.certificates.take_over(known)
     pairs = zip(plan.makers(), threshold.sockets, strict=True)
     doors = [make(sock) for (_, make), bound in pairs for sock in bound]
     selection.settled()

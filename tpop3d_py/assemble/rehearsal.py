@@ -21,7 +21,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tpop3d_py.assemble.certificates import Known
 from tpop3d_py.assemble.doors import inspect_doors
@@ -33,7 +33,7 @@ from tpop3d_py.config import ConfigError, Configuration
 from tpop3d_py.directory.errors import DirectoryError
 from tpop3d_py.log import Log, one_line
 from tpop3d_py.maildrop.patterns import Pattern
-from tpop3d_py.server import sandbox
+from tpop3d_py.server import certificates, sandbox
 from tpop3d_py.server.certificates import CertificateError
 from tpop3d_py.server.listeners import ListenError
 from tpop3d_py.server.privileges import PrivilegeError
@@ -42,6 +42,8 @@ from tpop3d_py.server.separation import SeparationSettings, cast_of
 from tpop3d_py.server.settings import ServerSettings
 from tpop3d_py.settings import declarations
 
+T = TypeVar("T")
+
 #: Everything that may be wrong with settings, with a text for the operator.
 MISTAKES = (
     *(NoDrivers, DriverError, TokenCheckError, ListenError, CertificateError, DirectoryError, PrivilegeError),
@@ -49,8 +51,8 @@ MISTAKES = (
 )
 
 
-class Sealed:
-    """The whole settings in memory that has no name; closed by whoever must not read them.
+class Sealed(Generic[T]):
+    """A value in memory that has no name; closed by whoever must not read it.
 
     Args:
         fd: a memory file.
@@ -62,21 +64,33 @@ class Sealed:
         self._close = weakref.finalize(self, os.close, fd)
         self._close.atexit = False
 
-    def open(self) -> Configuration:
-        """Read them."""
+    def open(self) -> T:
+        """Read it."""
         octets = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
-        found = pickle.loads(octets)  # noqa: S301 - written by a child of ours, and by nobody else
-        assert isinstance(found, Configuration)
+        found: T = pickle.loads(octets)  # noqa: S301 - written by a child of ours, and by nobody else
         return found
 
     def close(self) -> None:
-        """Make them unreadable for this process."""
+        """Make it unreadable for this process."""
         self._close()
         self._fd = -1
 
-    def everything(self) -> Iterator[Sealed]:
+    def everything(self) -> Iterator[Sealed[T]]:
         """Be a holder of itself; see `estate`."""
         yield self
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What only some processes may know.
+
+    Args:
+        settings: all of them, for those that check passwords.
+        keys: the files of all certificates, for those that talk to clients.
+    """
+
+    settings: Sealed[Configuration]
+    keys: Sealed[Mapping[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,7 @@ class Outcome:
     unconfined: Sequence[str]
 
 
-def rehearse(read: Callable[[], Configuration]) -> tuple[Outcome, Sealed] | None:
+def rehearse(read: Callable[[], Configuration]) -> tuple[Outcome, Secrets] | None:
     """Read the settings in a child; None if they do not ask for separated mode.
 
     Args:
@@ -137,14 +151,14 @@ def rehearse(read: Callable[[], Configuration]) -> tuple[Outcome, Sealed] | None
         # What authentication needs, so that its processes share the code; a driver's own folder may be gone.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    return answer, Sealed(descriptors[0])
+    return answer, Secrets(Sealed(descriptors[0]), Sealed(descriptors[1]))
 
 
 def _hear(sock: socket.socket) -> tuple[bytes, list[int]]:
     parts: list[bytes] = []
     descriptors: list[int] = []
     while True:
-        part, found, _, _ = socket.recv_fds(sock, 1 << 16, 1, socket.MSG_CMSG_CLOEXEC)
+        part, found, _, _ = socket.recv_fds(sock, 1 << 16, 2, socket.MSG_CMSG_CLOEXEC)
         descriptors += found
         if not part:
             return b"".join(parts), descriptors
@@ -155,10 +169,10 @@ def _be_the_child(sock: socket.socket, read: Callable[[], Configuration]) -> Non
     code = 1
     try:
         before = set(sys.modules)
-        answer, whole = _rehearse(read, before)
+        answer, *secrets = _rehearse(read, before)
         octets = pickle.dumps(answer)
-        if whole is not None:
-            socket.send_fds(sock, [octets[:1]], [_seal(whole)])
+        if secrets:
+            socket.send_fds(sock, [octets[:1]], [_seal(secret) for secret in secrets])
             octets = octets[1:]
         sock.sendall(octets)
         code = 0
@@ -168,28 +182,28 @@ def _be_the_child(sock: socket.socket, read: Callable[[], Configuration]) -> Non
         os._exit(code)
 
 
-def _seal(conf: Configuration) -> int:
-    fd = os.memfd_create("pypop3d-settings", os.MFD_CLOEXEC)
+def _seal(secret: object) -> int:
+    fd = os.memfd_create("pypop3d-secret", os.MFD_CLOEXEC)
     with os.fdopen(os.dup(fd), "wb") as file:
-        pickle.dump(conf, file)
+        pickle.dump(secret, file)
     return fd
 
 
-def _rehearse(
-    read: Callable[[], Configuration], before: set[str]
-) -> tuple[Outcome | str | None, Configuration | None]:
+def _rehearse(read: Callable[[], Configuration], before: set[str]) -> tuple[object, ...]:
+    """Return the outcome, behind it the settings and the keys; or a mistake, or nothing, and no more."""
     try:
         conf = read()
         separation = conf.get(SeparationSettings)
         if not separation.wanted:
-            return None, None
+            return (None,)
         cast_of(separation, conf.get(ServerSettings).run_as)
         authentication = assemble_chain(auth_settings(conf), Log("pypop3d", to_stderr=False))
         known = inspect_doors(conf)
-    except MISTAKES as error:
-        return str(error), None
+        keys = dict(_contents(known))
+    except (*MISTAKES, OSError) as error:  # the latter from a key that has just gone
+        return (str(error),)
     except KeyError as error:  # an account or a group
-        return str(error.args[0]), None
+        return (str(error.args[0]),)
     loaded = [name for name in sys.modules if name not in before and "__" not in name]
     return (
         Outcome(
@@ -204,7 +218,18 @@ def _rehearse(
             list(_try_confinement()),
         ),
         conf,
+        keys,
     )
+
+
+def _contents(known: Known) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of certificates, as they were when they were looked at."""
+    for pair, certificate in known.certificates.items():
+        for path in (pair.certificate, pair.key):
+            with open(path, "rb") as file:
+                yield path, file.read()
+        if certificates.stamps_of((pair.certificate, pair.key)) != certificate.stamps:
+            raise CertificateError(f"{pair.certificate}: changed while being read")
 
 
 def without_secrets(conf: Configuration) -> Configuration:

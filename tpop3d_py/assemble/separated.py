@@ -23,13 +23,14 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
+from tpop3d_py.assemble.certificates import laid_out
 from tpop3d_py.assemble.doors import Threshold, bind_doors, furnish_doors, profile_of
 from tpop3d_py.assemble.estate import End
 from tpop3d_py.assemble.groups import Options, StartError, auth_settings, make_log
 from tpop3d_py.assemble.monitoring import open_ears
 from tpop3d_py.assemble.plant import Lasting, Opened, Plant
 from tpop3d_py.assemble.processes import MARGIN, ask_for_descriptors, share_memory
-from tpop3d_py.assemble.rehearsal import MISTAKES, Outcome, Sealed
+from tpop3d_py.assemble.rehearsal import MISTAKES, Outcome, Secrets
 from tpop3d_py.auth import passwords
 from tpop3d_py.auth.cache import CacheSettings, LoginCache
 from tpop3d_py.auth.commons import Arena
@@ -63,12 +64,12 @@ _PROGRAM = ("/usr", "/lib", "/lib64", "/etc", sys.prefix, sys.base_prefix)
 _NOTHING = {os.devnull: Files.READ}
 
 
-def make_separated(outcome: Outcome, sealed: Sealed, options: Options, lasting: Lasting) -> Generation:
+def make_separated(outcome: Outcome, secrets: Secrets, options: Options, lasting: Lasting) -> Generation:
     """Open what the settings ask for and plan the processes; the listeners are in force when this returns.
 
     Args:
         outcome: of the rehearsal.
-        sealed: the whole settings.
+        secrets: what only some of the processes may know.
         options: of the command line.
         lasting: what outlives this reading.
 
@@ -90,7 +91,7 @@ def make_separated(outcome: Outcome, sealed: Sealed, options: Options, lasting: 
     files = ask_for_descriptors(bounds, log)
     opened = Opened((), ears, threshold.expiry, outcome.mailboxes, files, server.worker_count, outcome.hears)
     plant = _SeparatedPlant(conf, options, lasting, opened, log)
-    plant.furnish(outcome, sealed, threshold, cast)
+    plant.furnish(outcome, secrets, threshold, cast)
     share_memory()
     lasts = bounds.login_timeout_seconds + server.auth_timeout + MARGIN
     changed, missed = threshold.watch.changed, lasting.note_death
@@ -111,11 +112,12 @@ def _announce(outcome: Outcome, threshold: Threshold, log: Log) -> None:
 class _SeparatedPlant(Plant):
     """The processes of one reading."""
 
-    def furnish(self, outcome: Outcome, sealed: Sealed, threshold: Threshold, cast: Cast) -> None:
+    def furnish(self, outcome: Outcome, secrets: Secrets, threshold: Threshold, cast: Cast) -> None:
         """Say what there is beside what all modes have."""
         self._conf = conf = outcome.conf
         self._groups = outcome.groups
-        self._sealed = sealed
+        self._known = outcome.known
+        self._settings, self._keys = secrets.settings, secrets.keys
         self._threshold = threshold
         self._cast = cast
         self._oblivion = Oblivion()
@@ -126,7 +128,7 @@ class _SeparatedPlant(Plant):
         settings = conf.get(SeparationSettings)
         floor = Floor(settings.first_uid, self._standing, settings.mail_owners)
         self.pools = Pools(floor, self._passing, self._log)
-        for holder in (sealed, self.pools):
+        for holder in (self._settings, self._keys, self.pools):
             self._lasting.estate.add(holder)
 
     def roles(self) -> list[Role]:
@@ -166,7 +168,8 @@ class _SeparatedPlant(Plant):
     # --- in the processes ---------------------------------------------------
 
     def _work(self, number: int, slot: Slot) -> None:
-        entrance = furnish_doors(self._conf, self._threshold, self._log)  # reads the keys
+        with laid_out(self._known, self._keys.open()) as known:
+            entrance = furnish_doors(self._conf, self._threshold, known, self._log)
         link = self._link
         answers = link.answers_in[number]
         self._lasting.estate.leave((link.requests_out, answers))
@@ -206,7 +209,7 @@ class _SeparatedPlant(Plant):
     def _know_accounts(self, own: Collection[End]) -> Authentication:
         """Become who may read the secrets of the settings; `own` is what this process has of the master's."""
         with self._arena.dividing():
-            authentication = assemble_chain(auth_settings(self._sealed.open()), self._log)
+            authentication = assemble_chain(auth_settings(self._settings.open()), self._log)
         passwords.burn_time(b"")  # loads what the first login would wait for
         self._lasting.sockets.close_all()
         self._lasting.estate.leave(own)
