@@ -11,11 +11,11 @@ from tests.maildrop.kit import Recorder
 from tpop3d_py.auth import ldapclient
 from tpop3d_py.auth.accounts import Accounts, Owner
 from tpop3d_py.auth.drivers.ldap import Ldap, LdapSettings, Template, Url, _filter, make
-from tpop3d_py.auth.ldapclient import Found, Question, escape_in_dn, escape_in_filter
+from tpop3d_py.auth.ldapclient import Found, Question, Site, escape_in_dn, escape_in_filter
 from tpop3d_py.auth.names import Attempt
 from tpop3d_py.auth.plugin import DriverError
 from tpop3d_py.contracts import Credentials, Decision, Mechanism, Verdict
-from tpop3d_py.directory.errors import DirectoryDown
+from tpop3d_py.directory.errors import DirectoryDown, DirectoryInconsistent
 from tpop3d_py.maildrop.patterns import Pattern
 
 SETTINGS = LdapSettings(
@@ -224,3 +224,23 @@ def test_files_and_accounts_that_are_not_there() -> None:
         make(replace(SETTINGS, use_tls=True, tls_ca="/nonexistent"), tools())
     with pytest.raises(KeyError, match="nosuchuser"):
         make(replace(SETTINGS, mail_user="nosuchuser"), tools())
+
+
+class Line:
+    """A connection to a server that shows nobody more than one entry."""
+
+    def __init__(self, _site: Site) -> None:
+        pass
+
+    def is_ready(self) -> bool:
+        return True
+
+    def search(self, _question: Question) -> tuple[dict[str, object], list[Found]]:
+        return {"result": 4, "description": "sizeLimitExceeded"}, [Found(NAME, {})]
+
+
+def test_a_server_that_shows_one_of_several_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ldapclient, "_Line", Line)
+    client = ldapclient.Client(Site("127.0.0.1", 1, "", False, None, "cn=pop3,dc=x", "secret"))
+    with pytest.raises(DirectoryInconsistent, match=r"several entries are \(uid=jan\)"):
+        client.find(Question("dc=x", False, "subtree", "(uid=jan)", ()), b"haslo")

@@ -163,7 +163,7 @@ class Client:
             return None
         if code not in (_SUCCESS, _SIZE_LIMIT):
             raise DirectoryUnavailable(f"search: {_text(result)}")
-        if len(entries) > 1:
+        if len(entries) > 1 or code == _SIZE_LIMIT:  # the server's own limit may be one entry
             raise DirectoryInconsistent(f"several entries are {printable(question.filter)}")
         if entries and not entries[0].name:
             raise DirectoryInconsistent("an entry without a name")
