@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from tests.scramclient import ScramClient
 from tpop3d_py.auth import passwords, scram
+from tpop3d_py.auth.chain import Chain
 from tpop3d_py.auth.exchange import Exchanges
+from tpop3d_py.auth.names import NameSettings
 from tpop3d_py.auth.scram import BadForm, Salts
 from tpop3d_py.contracts import Credentials, Mechanism, Peer
+from tpop3d_py.log import Log
 
 PEER = Peer("192.0.2.1", 4000, "192.0.2.2", 110, "klient1.pl")
 # RFC 7677 section 3; stored as doveadm pw -s SCRAM-SHA-256 would with that salt.
@@ -187,3 +190,9 @@ def test_saslprep_leaves_other_octets_alone() -> None:
 def test_no_words_of_a_client_raise(first: bytes, final: bytes) -> None:
     for said in ((RFC[0], RFC[1], final), (RFC[0], final, RFC[2])):
         assert scram.final_message(credentials(*said), scram.NOBODY) is None
+
+
+@pytest.mark.parametrize("said", [(), (b"",), (b"x", b"y", b"z")])
+def test_an_exchange_that_no_client_can_have_had_is_a_damaged_request(said: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="not a first message"):
+        Chain((), NameSettings(), Log("test", to_stderr=False)).decide(credentials(*said))

@@ -177,7 +177,7 @@ def _proves(message: bytes, proof: bytes, stored: bytes) -> bool:
 
 
 def _first(credentials: Credentials) -> First:
-    first = read_first(credentials.exchange[0])
+    first = read_first(credentials.exchange[0]) if credentials.exchange else None
     if first is None:
         raise ValueError("not a first message of SCRAM")
     return first
