@@ -42,6 +42,8 @@ INSERT INTO account VALUES ('number', '{plaintext}haslo', NULL, 1, NULL);
 INSERT INTO account VALUES ('blob', CAST('{plaintext}haslo' AS BLOB), NULL, 'daemon', NULL);
 INSERT INTO account VALUES ('twin', '{plaintext}haslo', NULL, 'daemon', NULL);
 INSERT INTO account VALUES ('twin', '{plaintext}haslo', NULL, 'daemon', NULL);
+INSERT INTO account VALUES ('ewa', '{plaintext}hers', NULL, 'daemon', NULL);
+INSERT INTO account VALUES ('Ewa', '{plaintext}haslo', NULL, 'daemon', NULL);
 """
 QUERY = "SELECT mailbox, stored, owner, kind FROM account WHERE name = '$(user)'"
 
@@ -145,6 +147,25 @@ def test_a_variable_without_a_value_leaves_the_query_unasked(base: Base) -> None
     query = QUERY.replace("$(user)", "$(local_part)")
     assert check(base.driver(**{"pass": query}), BARE).verdict is Verdict.NOT_MINE
     assert check(base.driver(**{"pass": query}), JAN).verdict is Verdict.GRANTED
+
+
+@pytest.mark.parametrize("domain", ["", "x" * 300])
+def test_a_variable_that_the_query_does_not_mention_may_lack_a_value(base: Base, domain: str) -> None:
+    driver = base.driver(**{"pass": QUERY})
+    assert check(driver, Attempt("jan", None, domain)).verdict is Verdict.GRANTED
+
+
+def test_users_whose_names_differ_in_capitals_have_mailboxes_of_their_own(base: Base) -> None:
+    query = QUERY.replace("$(user)", "$(local_part)")
+    identity = check(base.driver(**{"pass": query}), Attempt("Ewa@Klient1.pl", "Ewa", "Klient1.pl")).identity
+    assert identity is not None
+    assert (identity.user, identity.local_part, identity.domain) == ("Ewa@Klient1.pl", "Ewa", "Klient1.pl")
+
+
+def test_capitals_mean_nothing_in_the_tables_of_vmail_sql(base: Base) -> None:
+    identity = check(base.driver(), Attempt("Jan@Klient1.pl", "Jan", "Klient1.pl")).identity
+    assert identity is not None
+    assert (identity.user, identity.local_part, identity.domain) == ("jan@klient1.pl", "jan", "klient1.pl")
 
 
 def test_a_statement_after_logins(base: Base, capfd: pytest.CaptureFixture[str]) -> None:

@@ -81,9 +81,14 @@ def attempts(name: str, listener_domain: str, settings: NameSettings) -> Iterato
 
 def account_name(attempt: Attempt) -> str:
     """Write a reading of a login name as the account's name, the same for all ways to write it."""
+    return sent_name(attempt).lower()
+
+
+def sent_name(attempt: Attempt) -> str:
+    """Write it with its capitals, for where they make another account."""
     if attempt.local_part is None or attempt.domain is None:
-        return attempt.user.lower()
-    return f"{attempt.local_part}@{attempt.domain}".lower()
+        return attempt.user
+    return f"{attempt.local_part}@{attempt.domain}"
 
 
 def _split(name: str, separators: str) -> tuple[str | None, str | None]:

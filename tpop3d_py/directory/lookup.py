@@ -55,6 +55,11 @@ class LoginRow:
         """Empty: the final slash tells it."""
         return ""
 
+    @property
+    def folds(self) -> bool:
+        """True: capitals in names mean nothing in these tables."""
+        return True
+
 
 class LoginLookup:
     """Finds boxes for logins over one connection, which it opens when first asked.

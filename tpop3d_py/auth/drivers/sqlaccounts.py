@@ -52,6 +52,10 @@ class _QueriedRow(NamedTuple):
     unix_user: str
     mailbox_type: str
 
+    @property
+    def folds(self) -> bool:
+        return False  # to this database `Jan` and `jan` may be two users
+
 
 class SqlLookup:
     """Finds the rows of logins.
@@ -81,8 +85,7 @@ class SqlLookup:
             if attempt.local_part is None or attempt.domain is None:
                 return None
             return self._breaker.find(None, attempt.local_part, attempt.domain)
-        values = _values(attempt, credentials)
-        bound = query.bind(values) if query.sql and all(map(askable, values.values())) else None
+        bound = query.bind(_values(attempt, credentials)) if query.sql else None
         return None if bound is None else self._breaker.find(query, *bound)
 
     def find(self, query: Query | None, *values: str) -> Row | None:
@@ -125,13 +128,14 @@ class SqlLookup:
 
 
 def _values(attempt: Attempt, credentials: Credentials) -> dict[str, str]:
+    """Return what can be asked with; what the query does not mention may be missing."""
     peer = credentials.peer
     values = {"user": attempt.user, "serverhost": peer.server_host, "clienthost": peer.client_host}
     if attempt.local_part is not None:
         values["local_part"] = attempt.local_part
     if attempt.domain is not None:
         values["domain"] = attempt.domain
-    return values
+    return {name: value for name, value in values.items() if askable(value)}
 
 
 def _as_text(value: Any) -> str:

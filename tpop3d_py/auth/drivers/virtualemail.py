@@ -13,7 +13,7 @@ from typing import Protocol
 from tpop3d_py.auth import passwords, scram
 from tpop3d_py.auth.accounts import Account, Owner
 from tpop3d_py.auth.exchange import Exchanges
-from tpop3d_py.auth.names import Attempt, account_name
+from tpop3d_py.auth.names import Attempt, account_name, sent_name
 from tpop3d_py.auth.rehash import Rehash
 from tpop3d_py.contracts import Credentials, Decision, Identity, Mechanism, Verdict
 from tpop3d_py.directory.errors import DirectoryError
@@ -41,6 +41,10 @@ class Row(Protocol):
     @property
     def unix_user(self) -> str:
         """Name or number of the account that owns the mail."""
+
+    @property
+    def folds(self) -> bool:
+        """Whether capitals in its name mean nothing; else mailbox patterns get the name as it was sent."""
 
 
 class Rows(Protocol):
@@ -105,15 +109,16 @@ class VirtualEmail:
         return Decision(Verdict.CONTINUE if first else Verdict.GRANTED, challenge=message)
 
     def _identity(self, attempt: Attempt, row: Row, account: Account) -> Identity:
+        fold = str.lower if row.folds else str
         return Identity(
-            user=account_name(attempt),
+            user=fold(sent_name(attempt)),
             driver=self.name,
             uid=account.uid,
             gid=account.gid,
             mailbox=row.mailbox,
             mailbox_type=row.mailbox_type,
-            local_part=(attempt.local_part or "").lower(),
-            domain=(attempt.domain or "").lower(),
+            local_part=fold(attempt.local_part or ""),
+            domain=fold(attempt.domain or ""),
             home=account.home,
         )
 
