@@ -54,6 +54,16 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
         with lasting.contexts.reading() as selection, lasting.sockets.claiming() as claims:
             entrance = open_doors(conf, claims, selection, log)
             ears = open_ears(conf, claims)
+            files = ask_for_descriptors(bounds, log)
+            opened = Opened(
+                entrance.doors,
+                ears,
+                entrance.expiry,
+                authentication.mailboxes,
+                files,
+                hears=authentication.hear,
+            )
+            plant = _PlainPlant(conf, options, lasting, opened, log)  # whose channels are the last to open
             claims.keep()
     except (
         NoDrivers,
@@ -68,12 +78,7 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
         raise StartError(str(error)) from None
     except KeyError as error:
         raise StartError(str(error.args[0])) from None
-    files = ask_for_descriptors(bounds, log)
-    opened = Opened(
-        entrance.doors, ears, entrance.expiry, authentication.mailboxes, files, hears=authentication.hear
-    )
     _announce(entrance, authentication, log)
-    plant = _PlainPlant(conf, options, lasting, opened, log)
     plant.furnish(entrance, authentication, conf.get(CacheSettings))
     share_memory()
     lasts = bounds.login_timeout_seconds + server.auth_timeout + MARGIN
