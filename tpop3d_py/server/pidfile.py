@@ -2,7 +2,8 @@
 
 As in the ancestor the file holds the bare number, a stale one is replaced and a
 live one refused.  A lock on the open file, not the number, decides which it is,
-so a recycled pid fools nobody.
+so a recycled pid fools nobody.  What holds anything but a number is no pid file and is left alone:
+a name mistyped after ``-p`` must not cost the operator the file of that name.
 
 When things fail: `PidFileError` with the file's name.
 """
@@ -12,6 +13,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
+
+_LONGEST = 20  # octets; longer is not a process id
 
 
 class PidFileError(Exception):
@@ -33,6 +37,16 @@ class PidFile:
             pid = os.read(self._fd, 32).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise PidFileError(f"pid file {path}: process {pid or '?'} is running") from None
+        if not self._is_ours():
+            os.close(self._fd)
+            raise PidFileError(f"pid file {path}: it holds something else than a process id; not touched")
+
+    def _is_ours(self) -> bool:
+        """Whether the file may be overwritten: it is new, was emptied, or holds a number and no more."""
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            return False
+        held = os.pread(self._fd, 32, 0).strip()
+        return not held or (held.isdigit() and len(held) < _LONGEST)
 
     def write(self, pid: int) -> None:
         """Store a process id; called after detaching, which changes it."""
