@@ -95,4 +95,4 @@ def test_the_file_may_be_named_anywhere(bare: Shell, line: str) -> None:
     missing = str(bare.folder / "missing.conf")
     outcome = bare(line.format(missing))
     assert outcome.code == 1
-    assert f"{missing}: No such file" in outcome.err
+    assert f"{missing}: cannot be read: No such file" in outcome.err

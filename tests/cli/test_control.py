@@ -140,6 +140,22 @@ def test_nobody_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("luser@klient1.pl", "; a user is named with --user"),
+        ("luser", "; a user is named with --user"),
+        ("812.17.3fa2", ""),
+    ],
+)
+def test_a_user_where_a_connection_belongs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, hint: str
+) -> None:
+    with daemon(tmp_path, {"last": True, "count": 0, "silent": 0}) as (config, _):
+        assert run("kick", "-f", config, given) == 1
+    assert capsys.readouterr().err == f"pypop3d: nobody was found: {given}{hint}\n"
+
+
+@pytest.mark.parametrize(
     ("answers", "says"),
     [
         ((), "the answer broke off"),

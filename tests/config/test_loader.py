@@ -125,7 +125,9 @@ def test_what_a_bad_value_breaks_is_reported_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(ConfigError, match=r"cannot read /nonexistent/x\.conf: No such file"):
+    with pytest.raises(
+        ConfigError, match=r"^/nonexistent/x\.conf: cannot be read: No such file or directory$"
+    ):
         load("/nonexistent/x.conf", [Sea])
 
 

@@ -124,8 +124,13 @@ def _status(options: argparse.Namespace) -> None:
 def _kick(options: argparse.Namespace) -> None:
     done = _order(options, {"ask": "kick", "id": options.id or "", "user": options.user})
     if not done:
-        raise Trouble(f"nobody was found: {printable(options.id or options.user)}")
+        raise Trouble(f"nobody was found: {printable(options.id or options.user)}{_hint(options.id or '')}")
     print(f"{done} ended")
+
+
+def _hint(given: str) -> str:
+    """What to say to an operator who gave a user's name where the number of a connection belongs."""
+    return "; a user is named with --user" if given and ("@" in given or "." not in given) else ""
 
 
 def _forget(options: argparse.Namespace) -> None:

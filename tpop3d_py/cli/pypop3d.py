@@ -20,7 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pypop3d",
         description="POP3 daemon for virtual domains; reads the tpop3d configuration language.",
-        epilog="pypop3d status, pypop3d kick and pypop3d forget talk to a running daemon: see their --help.",
+        epilog="status, kick, forget and forgive talk to a running daemon: see pypop3d COMMAND --help.",
     )
     parser.add_argument(
         "-f", dest="file", metavar="FILE", default=DEFAULT_FILE, help=f"configuration ({DEFAULT_FILE})"

@@ -86,7 +86,9 @@ def _read_file(path: str, reading: Reading, parents: tuple[str, ...], place: Pla
             lines = file.read().split("\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        reading.problems.append(Problem(place, f"cannot read {path}: {reason}"))
+        # Of an included file both names are wanted: that of the line, and its own.
+        what = f"cannot read {path}: {reason}" if parents else f"cannot be read: {reason}"
+        reading.problems.append(Problem(place, what))
         reading.complete = False
         return
     reading.files.append(path)
