@@ -105,6 +105,8 @@ def unpack_ticket(packet: bytes) -> Ticket:
     request, worker, made, user, mechanism, cached, *rest = fields
     host, port, server, server_port, served, *account = rest
     name, driver, uid, gid, mailbox, kind, local_part, domain, home, challenge = account
+    if int(worker) < 0:
+        raise ValueError("there is no such worker")
     return Ticket(
         number,
         int(request),
