@@ -84,14 +84,16 @@ def make_separated(outcome: Outcome, secrets: Secrets, options: Options, lasting
         with lasting.sockets.claiming() as claims:
             threshold = bind_doors(conf, outcome.known, claims, log)
             ears = open_ears(conf, claims)
+            files = ask_for_descriptors(bounds, log)
+            opened = Opened(
+                (), ears, threshold.expiry, outcome.mailboxes, files, server.worker_count, outcome.hears
+            )
+            plant = _SeparatedPlant(conf, options, lasting, opened, log)
+            plant.furnish(outcome, secrets, threshold, cast)  # whose channels are the last to open
             claims.keep()
     except (*MISTAKES, EarError) as error:
         raise StartError(str(error)) from None
     _announce(outcome, threshold, log)
-    files = ask_for_descriptors(bounds, log)
-    opened = Opened((), ears, threshold.expiry, outcome.mailboxes, files, server.worker_count, outcome.hears)
-    plant = _SeparatedPlant(conf, options, lasting, opened, log)
-    plant.furnish(outcome, secrets, threshold, cast)
     share_memory()
     lasts = bounds.login_timeout_seconds + server.auth_timeout + MARGIN
     changed, missed = threshold.watch.changed, lasting.note_death
