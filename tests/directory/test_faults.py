@@ -73,10 +73,15 @@ def test_whether_a_new_connection_may_do(engine: Engine, error: Exception, close
 
 
 def test_what_cannot_be_in_any_row() -> None:
-    assert faults.cannot_exist(MYSQL, mysql(1267))
-    assert not faults.cannot_exist(MYSQL, mysql(1146))
-    assert faults.cannot_exist(POSTGRES, errors.UntranslatableCharacter("x"))
-    assert not faults.cannot_exist(POSTGRES, errors.UndefinedTable("x"))
+    asked = "klient1.pl", "łuser"
+    assert faults.cannot_exist(MYSQL, mysql(1267), asked)
+    assert not faults.cannot_exist(MYSQL, mysql(1146), asked)
+    assert faults.cannot_exist(POSTGRES, errors.UntranslatableCharacter("x"), asked)
+    assert not faults.cannot_exist(POSTGRES, errors.UndefinedTable("x"), asked)
+
+
+def test_columns_that_cannot_be_compared_are_a_fault() -> None:
+    assert not faults.cannot_exist(MYSQL, mysql(1267), ("klient1.pl", "luser"))
 
 
 def test_a_server_is_named_without_its_password() -> None:

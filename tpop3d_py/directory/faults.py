@@ -6,6 +6,8 @@ none of the library's own comes from a server that talks nonsense.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -51,11 +53,19 @@ def is_closed(engine: Engine, error: Exception) -> bool:
     return bool(error.args) and error.args[0] in _GONE
 
 
-def cannot_exist(engine: Engine, error: Exception) -> bool:
+def cannot_exist(engine: Engine, error: Exception, asked: Iterable[object]) -> bool:
     """Tell whether the server says that a text cannot be written in the tables' character set.
 
     An original database in latin1 says so of ``łuser``.  No row can have such a name, which is an answer.
+    Said of ASCII it is a fault: then it is two columns that cannot be compared, and nobody would be found.
+
+    Args:
+        engine: of the server.
+        error: what the client library has raised.
+        asked: the parameters of the statement.
     """
+    if all(str(value).isascii() for value in asked):
+        return False
     if engine.dialect.name == "postgresql":
         return getattr(error, "sqlstate", None) == _UNTRANSLATABLE
     return bool(error.args) and error.args[0] == _ILLEGAL_MIX_OF_COLLATIONS

@@ -105,7 +105,8 @@ class Session:
         except Exception as error:  # PyMySQL lets anything out when what it reads is no MySQL
             failed = self._current
             self.close()
-            if faults.cannot_exist(failed, error):
+            asked = parameters.values() if isinstance(parameters, dict) else parameters
+            if faults.cannot_exist(failed, error, asked):
                 return ()
             if isinstance(error, DirectoryUnavailable):
                 raise
