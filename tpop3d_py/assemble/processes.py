@@ -30,6 +30,7 @@ from tpop3d_py.server.crew import Generation, Kind, Role
 from tpop3d_py.server.ears import EarError
 from tpop3d_py.server.gate import Gate
 from tpop3d_py.server.listeners import ListenError
+from tpop3d_py.server.separation import SeparationSettings
 from tpop3d_py.server.settings import LogSettings, ServerSettings
 from tpop3d_py.server.slots import Slot
 from tpop3d_py.server.worker import Worker
@@ -50,6 +51,8 @@ def make_generation(conf: Configuration, options: Options, lasting: Lasting) -> 
         log = make_log(conf.get(LogSettings), options, account.pw_uid if account else None)
         for warning in conf.warnings:
             log.warning(warning)
+        if conf.get(SeparationSettings).enable:
+            log.warning("privilege-separation: started without root, there is nothing to separate")
         authentication = assemble_chain(auth_settings(conf), log)
         with lasting.contexts.reading() as selection, lasting.sockets.claiming() as claims:
             entrance = open_doors(conf, claims, selection, log)
