@@ -28,7 +28,8 @@ class Master:
     def __init__(self, most: int = 2) -> None:
         self.hired: list[Role] = []
         self.made: list[tuple[Owner, Pool]] = []
-        self.pools = Pools(Floor(1000, STANDING, most), self._role, Log("test", to_stderr=False))
+        floor = Floor(1000, STANDING, most, staff=frozenset((105, 1500)))
+        self.pools = Pools(floor, self._role, Log("test", to_stderr=False))
         self.slots = Slots()
         self.slot: Slot = self.slots.take()
         self.pools.born(self.slot)
@@ -100,8 +101,8 @@ def test_another_group_is_another_pool(master: Master) -> None:
     assert [owner for owner, _ in master.made] == [Owner(1000, 100), Owner(1000, 101)]
 
 
-@pytest.mark.parametrize(("uid", "gid"), [(0, 100), (999, 100), (1, 1), (1000, 0), (105, 0)])
-def test_who_is_below_the_floor_is_never_served(master: Master, uid: int, gid: int) -> None:
+@pytest.mark.parametrize(("uid", "gid"), [(0, 100), (999, 100), (1, 1), (1000, 0), (105, 0), (1500, 100)])
+def test_root_low_numbers_and_our_own_users_are_never_served(master: Master, uid: int, gid: int) -> None:
     decision = master.deliver(uid, gid)
     assert decision is not None
     assert decision.verdict is Verdict.FORBIDDEN

@@ -128,7 +128,8 @@ class _SeparatedPlant(Plant):
         self._mail_files = mail_files(conf, outcome.drivers)
         self._standing = Owner(cast.mail.pw_uid, cast.mail.pw_gid)
         settings = conf.get(SeparationSettings)
-        floor = Floor(settings.first_uid, self._standing, settings.mail_owners)
+        staff = frozenset((cast.net.pw_uid, cast.auth.pw_uid))
+        floor = Floor(settings.first_uid, self._standing, settings.mail_owners, staff)
         self.pools = Pools(floor, self._passing, self._log)
         for holder in (self._settings, self._keys, self.pools):
             self._lasting.estate.add(holder)

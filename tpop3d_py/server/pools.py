@@ -74,17 +74,21 @@ class Floor:
         first: lowest uid.
         standing: the owner that is served whatever its uid.
         most: pools beside that one.
+        staff: uids of our own processes that read no mail; theirs is not served, or these would be one user.
     """
 
     first: int
     standing: Owner
     most: int
+    staff: frozenset[int] = frozenset()
 
     def admits(self, owner: Owner) -> bool:
         """Tell whether an owner is served; root never is, nor are members of root's group."""
         if owner.uid == 0 or owner.gid == 0:
             return False
-        return owner.uid >= self.first or owner.uid == self.standing.uid
+        if owner.uid == self.standing.uid:
+            return True
+        return owner.uid >= self.first and owner.uid not in self.staff
 
 
 class Pools:
@@ -198,7 +202,7 @@ class PoolRefused(Exception):
 
 
 _WHY = {
-    BELOW_FLOOR: (Verdict.FORBIDDEN, "its Unix user is below first-uid, or root"),
+    BELOW_FLOOR: (Verdict.FORBIDDEN, "its Unix user is below first-uid, root, net-user or auth-user"),
     TOO_MANY: (Verdict.UNAVAILABLE, "max-mail-owners is reached"),
     FAILED: (Verdict.UNAVAILABLE, "no process can be made"),
 }
