@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 
@@ -30,7 +31,7 @@ def run(
     pid = os.fork()
     if pid == 0:
         try:
-            authenticator.serve(link, decide, 1.0, Log("test", to_stderr=False), chores)
+            authenticator.serve(link, decide, 1.0, Log("test", to_stderr=True), chores)
             after()
         finally:
             os._exit(CLEANED)
@@ -73,6 +74,13 @@ def test_told_to_end_during_a_check_it_answers_first() -> None:
     assert answer(link).verdict is Verdict.REFUSED
     assert end_of(pid) == CLEANED
     assert link.requests_in.recv(PACKET)
+
+
+def test_a_closed_way_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
+    link = AuthLink(1)
+    link.requests_out.shutdown(socket.SHUT_WR)
+    assert end_of(run(link, lambda _: Decision(Verdict.REFUSED), lambda: None)) == CLEANED
+    assert capfd.readouterr().err.count("no worker can be heard") == 1
 
 
 def test_what_comes_after_may_not_take_for_ever() -> None:

@@ -8,7 +8,8 @@ asked has its own clock and answers [SYS/TEMP] by itself.
 
 When things fail: a damaged packet is logged and dropped; a login nobody waits
 for any more is dropped unread; an answer that the worker does not take within
-the deadline dies with this process.
+the deadline dies with this process.  Workers that cannot be heard any more, which only one
+that obeys somebody else can bring about, end it: the master then replaces it once a second.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ def serve(
     with contextlib.suppress(_Told):
         while True:
             packet = end.or_packet(link.requests_in)
+            if not packet:
+                log.error("authentication: no worker can be heard any more; restart the server")
+                break
             signal.setitimer(signal.ITIMER_REAL, deadline)
             try:
                 _answer(link, packet, decide, grant)

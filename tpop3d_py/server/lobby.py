@@ -8,6 +8,7 @@ When things fail: a maildrop that cannot be opened, or a process that is gone, i
 
 from __future__ import annotations
 
+import os
 import secrets
 import select
 import socket
@@ -58,9 +59,9 @@ class Hall(Gate[Connection]):
             packet, descriptor = handover.receive(self.answers, PACKET)
         except OSError:
             return None
-        sock = None
-        if descriptor is not None:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
+        sock = None if descriptor is None else _way(descriptor)
+        if not packet:  # the way is closed, by a mail process that obeys somebody else: one hears it for ever
+            return None
         try:
             return self._understand(packet, sock)
         except ValueError as error:
@@ -103,6 +104,15 @@ class Hall(Gate[Connection]):
         asked = self._waiting.pop(number, None)  # so that it does not expire meanwhile
         if asked is not None:
             self._waiting[number] = asked._replace(at=time.monotonic())
+
+
+def _way(descriptor: int) -> socket.socket | None:
+    """Return the socket of a descriptor that has come; what is none is closed."""
+    try:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
+    except OSError:
+        os.close(descriptor)
+        return None
 
 
 class NetWorker(Worker):
