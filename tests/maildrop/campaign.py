@@ -39,6 +39,8 @@ ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE)
 NEW = [mail(n) for n in range(4)]
 CUR = [mail(n) for n in range(4, 7)]
 _ENOUGH = 4
+#: Octets that the mailbox's folder has in reserve for a journal; where it has none, a full disk refuses.
+_RESERVE = 16 * 1024
 MAILDIR_PATTERNS = ([0], [2, 4], [0, 1, 2, 3], [4, 5, 6], [0, 1, 2, 3, 4, 5, 6])
 
 
@@ -109,7 +111,8 @@ def mbox_kills(folder: Path, tally: Tally, windows: Sequence[int]) -> None:
 
         def attempt(at: int) -> bool:
             with large(is_large):  # noqa: B023 - called at once
-                scene = Scene(folder, pattern, early=at % 2 == 0, window=window)  # noqa: B023
+                reserve = _RESERVE if at % 5 else 0
+                scene = Scene(folder, pattern, early=at % 2 == 0, window=window, reserve=reserve)  # noqa: B023
                 scene.may_come = [mail(300), mail(301)] if at % 3 else []
                 scene.files.arm(at, torn=torn)  # noqa: B023
                 killed = commit(scene) is None
@@ -127,10 +130,12 @@ def mbox_kills(folder: Path, tally: Tally, windows: Sequence[int]) -> None:
 
 def mbox_errors(folder: Path, tally: Tally) -> None:
     """Let every call fail, for each errno; success must mean that all is done."""
-    for pattern, error, sticky in itertools.product(PATTERNS.values(), ERRORS, (False, True)):
+    for pattern, error, sticky, reserve in itertools.product(
+        PATTERNS.values(), ERRORS, (False, True), (0, _RESERVE)
+    ):
 
         def attempt(at: int) -> bool:
-            scene = Scene(folder, pattern, early=True)  # noqa: B023
+            scene = Scene(folder, pattern, early=True, reserve=reserve)  # noqa: B023
             scene.files.arm(at, error=error, sticky=sticky, opens=error == errno.EMFILE)  # noqa: B023
             done = commit(scene)
             reached = scene.files.calls >= at

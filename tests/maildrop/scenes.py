@@ -44,13 +44,16 @@ class BusyFiles(FaultyFiles):
 class Scene:
     """One mailbox, one session, one accident."""
 
-    def __init__(self, folder: Path, deleted: Sequence[int], *, early: bool, window: int = 100) -> None:
+    def __init__(
+        self, folder: Path, deleted: Sequence[int], *, early: bool, window: int = 100, reserve: int = 0
+    ) -> None:
         self.path = folder / "luser"
+        self.reserve = reserve
         self.deleted = deleted
         self.path.write_bytes(mbox(MESSAGES))
         self.inode = self.path.stat().st_ino
         self.files = BusyFiles()
-        self.drop = mbox_driver(self.files, window=window).open(str(self.path), identity())
+        self.drop = mbox_driver(self.files, window=window, reserve=reserve).open(str(self.path), identity())
         self.came: list[bytes] = []
         self.may_come: list[bytes] = []
         self.files.deliver = self.deliver_if_free
@@ -85,7 +88,7 @@ class Scene:
 
     def look(self) -> list[bytes]:
         """Open the mailbox in a new process, so to say, and return the stored messages."""
-        drop = mbox_driver().open(str(self.path), identity())
+        drop = mbox_driver(reserve=self.reserve).open(str(self.path), identity())
         found = bodies(drop)
         assert len(set(drop.uids)) == len(found)
         drop.close()
@@ -93,7 +96,8 @@ class Scene:
         assert [to_wire(m) for m in shown] == found, "every message once, in order, octet for octet"
         assert self.path.read_bytes() == mbox(shown)
         assert self.path.stat().st_ino == self.inode
-        assert set(os.listdir(self.path.parent)) <= {".luser.pypop3d-lock", ".luser.pypop3d-index", "luser"}
+        known = {".luser.pypop3d-lock", ".luser.pypop3d-index", "luser", f".pypop3d-reserve-{os.getuid()}"}
+        assert set(os.listdir(self.path.parent)) <= known
         return shown
 
     def clean(self) -> None:

@@ -15,8 +15,8 @@ from tpop3d_py.contracts import MaildropError
 from tpop3d_py.maildrop.wire import to_wire
 
 
-def count(folder: Path, deleted: Sequence[int], *, early: bool) -> int:
-    scene = Scene(folder, deleted, early=early)
+def count(folder: Path, deleted: Sequence[int], *, early: bool, reserve: int = 0) -> int:
+    scene = Scene(folder, deleted, early=early, reserve=reserve)
     scene.files.arm()
     scene.drop.commit(deleted, ())
     calls = scene.files.calls
@@ -37,11 +37,12 @@ def fails(scene: Scene) -> MaildropError | None:
 @pytest.mark.parametrize(
     ("code", "sticky"), [(errno.EIO, False), (errno.ENOSPC, True), (errno.EDQUOT, False)]
 )
+@pytest.mark.parametrize("reserve", [0, 16 * 1024])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_errors_at_every_call(tmp_path: Path, pattern: str, sticky: bool, code: int) -> None:
+def test_errors_at_every_call(tmp_path: Path, pattern: str, reserve: int, sticky: bool, code: int) -> None:
     deleted = PATTERNS[pattern]
-    for at in range(1, count(tmp_path, deleted, early=True) + 1):
-        scene = Scene(tmp_path, deleted, early=True)
+    for at in range(1, count(tmp_path, deleted, early=True, reserve=reserve) + 1):
+        scene = Scene(tmp_path, deleted, early=True, reserve=reserve)
         scene.files.arm(at, error=code, sticky=sticky)
         failure = fails(scene)
         assert failure is None or f"{len(deleted)} messages" in failure.detail or "locking" in failure.detail

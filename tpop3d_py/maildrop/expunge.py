@@ -56,6 +56,8 @@ class Mailbox:
         self.fd = fd
         self.identity = identity
         self.reserve = reserve
+        #: Whether anything of it may have been changed.
+        self.touched = False
 
     @property
     def journal(self) -> str:
@@ -64,6 +66,7 @@ class Mailbox:
 
     def write(self, data: bytes, offset: int) -> None:
         """Write octets; they are on the disk after `sync`."""
+        self.touched = True
         write_all(self.files, self.fd, data, offset)
 
     def sync(self) -> None:
@@ -72,6 +75,7 @@ class Mailbox:
 
     def cut(self, length: int) -> None:
         """Cut the mailbox; return when that is on the disk."""
+        self.touched = True
         self.files.ftruncate(self.fd, length)
         self.sync()
 
@@ -90,8 +94,9 @@ def expunge(mailbox: Mailbox, doomed: Sequence[tuple[int, int]], window: int | N
     try:
         _expunge(mailbox, doomed, window, None)
     except OSError as error:
-        # A journal that exists has begun its work, or could not even be removed.
-        if error.errno not in _NO_ROOM or os.path.lexists(mailbox.journal):
+        # Offsets are those of before: doing it again in a mailbox that was touched would remove other mail.
+        # A journal that exists could not even be removed.
+        if error.errno not in _NO_ROOM or mailbox.touched or os.path.lexists(mailbox.journal):
             raise
         most = capacity(mailbox.reserve.size, _SMALLEST_WINDOW)
         if not most:
