@@ -238,6 +238,15 @@ def test_damaged_connections(room: Room) -> None:
     assert b"Welcome" in client.recv(1000)
 
 
+def test_a_worker_that_closes_the_way_closes_it_for_nobody_else(room: Room) -> None:
+    _, way = opened(room)
+    way.shutdown(socket.SHUT_WR)
+    for _ in range(2):
+        room.worker._attend(room.worker._attach_fd)
+    ticket, way = opened(room)
+    assert room.come(way, ticket).recv(1000).endswith(b"+OK 0 0\r\n")
+
+
 def test_who_waits_for_long_is_told_to_go_on(room: Room) -> None:
     ticket, _ = opened(room)
     held = room.worker._held[ticket]

@@ -20,6 +20,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,9 +87,8 @@ class MailWorker(Worker):
         # Nobody logs in here: what a worker takes for answers are tickets.
         super().__init__(slot, Gate(mail.tickets, mail.tickets, slot.number, LIFE, plan.log), plan)
         self._mail = mail
-        self._attach, self._attach_out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._attach_fd = self._attach.fileno()
-        self._epoll.register(self._attach_fd, select.EPOLLIN)
+        self._way_lock = threading.Lock()
+        self._open_way()
         self._held: dict[bytes, _Held] = {}
         #: Tickets whose maildrops are being opened, and when that began or was last told.
         self._under_way: dict[bytes, tuple[Ticket, float]] = {}
@@ -159,14 +159,34 @@ class MailWorker(Worker):
             held.maildrop.close()
 
     def _receive_connection(self) -> None:
+        way = self._attach
         try:
-            packet, descriptor = handover.receive(self._attach)
+            packet, descriptor = handover.receive(way)
         except OSError:  # another thread was faster
             return
         if descriptor is not None:
             self._receive(packet, descriptor)
         elif len(packet) == TICKET:
             self._release(packet)
+        elif not packet:
+            self._renew_way(way)
+
+    def _open_way(self) -> None:
+        """Make the way that connections come by."""
+        self._attach, self._attach_out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._attach_fd = self._attach.fileno()
+        self._epoll.register(self._attach_fd, select.EPOLLIN)
+
+    def _renew_way(self, closed: socket.socket) -> None:
+        """Replace it: every worker has had it, and one that obeys somebody else has closed it for all."""
+        with self._way_lock:
+            if self._attach is not closed:  # another thread was faster
+                return
+            self._log.error("mail: a worker has closed the way for connections; making another")
+            self._epoll.unregister(self._attach_fd)
+            for end in (self._attach, self._attach_out):
+                end.close()
+            self._open_way()
 
     def _receive(self, packet: bytes, descriptor: int) -> None:
         try:
