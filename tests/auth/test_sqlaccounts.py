@@ -162,6 +162,15 @@ def test_users_whose_names_differ_in_capitals_have_mailboxes_of_their_own(base: 
     assert (identity.user, identity.local_part, identity.domain) == ("Ewa@Klient1.pl", "Ewa", "Klient1.pl")
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["domain SET unix_user = 1", "popbox SET password_hash = CAST('{plaintext}haslo' AS BLOB)"],
+)
+def test_columns_of_other_types(base: Base, change: str) -> None:
+    base.rows.execute(f"UPDATE {change}")
+    assert check(base.driver(), JAN).verdict is Verdict.GRANTED
+
+
 def test_capitals_mean_nothing_in_the_tables_of_vmail_sql(base: Base) -> None:
     identity = check(base.driver(), Attempt("Jan@Klient1.pl", "Jan", "Klient1.pl")).identity
     assert identity is not None

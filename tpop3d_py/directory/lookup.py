@@ -88,11 +88,10 @@ class LoginLookup:
         if not (askable(local_part) and askable(domain)):
             return None
         login = self._login
+        found = self.session.fetch(login.sql, login.bind({"local_part": local_part, "domain_name": domain}))
         rows = [
-            LoginRow(*(value or "" for value in row[2:]))
-            for row in self.session.fetch(
-                login.sql, login.bind({"local_part": local_part, "domain_name": domain})
-            )
+            LoginRow(*row[2:])
+            for row in (tuple(map(as_text, each)) for each in found)
             if row[0].translate(_CAPITALS) == local_part and row[1].translate(_CAPITALS) == domain
         ]
         if len(rows) > 1:
@@ -131,6 +130,18 @@ class _Rendered:
 
     def bind(self, values: dict[str, str]) -> Parameters:
         return values if self._order is None else tuple(values[name] for name in self._order)
+
+
+def as_text(value: Any) -> str:
+    """Return a column as text, whatever type it was given; NULL as an empty one.
+
+    Octets that are no UTF-8 become surrogates, which no password that is sent is equal to.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def askable(name: str) -> bool:

@@ -25,7 +25,7 @@ from tpop3d_py.auth.plugin import Driver, LoggedIn, Tools
 from tpop3d_py.auth.rehash import Rehash
 from tpop3d_py.contracts import Credentials, Mechanism
 from tpop3d_py.directory.errors import DirectoryError, DirectoryInconsistent
-from tpop3d_py.directory.lookup import LoginLookup, askable
+from tpop3d_py.directory.lookup import LoginLookup, as_text, askable
 from tpop3d_py.log import Log, printable
 
 _COLUMNS = 4
@@ -109,7 +109,7 @@ class SqlLookup:
             raise DirectoryInconsistent(
                 f"the query returns {len(row)} columns and not four: path, password, Unix user, mailbox type"
             )
-        path, stored, unix_user, kind = map(_as_text, row)
+        path, stored, unix_user, kind = map(as_text, row)
         return _QueriedRow(path, stored, unix_user, kind)
 
     @property
@@ -136,12 +136,6 @@ def _values(attempt: Attempt, credentials: Credentials) -> dict[str, str]:
     if attempt.domain is not None:
         values["domain"] = attempt.domain
     return {name: value for name, value in values.items() if askable(value)}
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class _Notes:
