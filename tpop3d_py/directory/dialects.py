@@ -60,7 +60,11 @@ def _postgres_engine(url: URL, password: bytes | None, seconds: float) -> Engine
     try:
         from tpop3d_py.directory.postgres import postgres_engine  # noqa: PLC0415 - an optional part
     except ImportError as error:
-        raise DirectoryUnavailable(f"PostgreSQL needs psycopg 3.3 (tpop3d-py[pgsql]): {error}") from None
+        # Without libpq, psycopg tells in four lines what it tried; operators need the first.
+        reason = str(error).partition("\n")[0]
+        raise DirectoryUnavailable(
+            f"PostgreSQL needs psycopg 3.3 (tpop3d-py[pgsql]) and libpq (Debian: libpq5): {reason}"
+        ) from None
     secret = url.password if password is None else password.decode("utf-8", "surrogateescape")
     options = {name: value if isinstance(value, str) else value[-1] for name, value in url.query.items()}
     if "sslcert" not in options:  # libpq would look for one in the home of root
