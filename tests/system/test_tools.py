@@ -119,17 +119,20 @@ def test_logrotate_moves_logs_away_and_signals_the_daemon(tmp_path: Path) -> Non
     pid.mkdir()
     rules = (SCRIPTS / "logrotate/tpop3d-py").read_text()
     rules = rules.replace("/var/log/tpop3d", str(log)).replace("/run/tpop3d*", str(pid))
+    rules = rules.replace(" /run/pypop3d.pid", f" {pid}/by-hand.pid")
     (tmp_path / "rules").write_text(f"su root root\n{rules}")
     (tmp_path / "rules").chmod(0o644)
     (log / "pypop3d.log").write_text("a line\n")
-    waiting = subprocess.Popen(["sleep", "60"])
+    waiting = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     try:
-        (pid / "pypop3d.pid").write_text(f"{waiting.pid}\n")
+        for name, process in zip(("pypop3d.pid", "by-hand.pid"), waiting, strict=True):
+            (pid / name).write_text(f"{process.pid}\n")
         run("logrotate", "--force", "--state", tmp_path / "state", tmp_path / "rules")
-        assert waiting.wait(10) == -10  # SIGUSR1
+        assert [process.wait(10) for process in waiting] == [-10, -10]  # SIGUSR1
     finally:
-        waiting.kill()
-        waiting.wait()
+        for process in waiting:
+            process.kill()
+            process.wait()
     assert [path.name for path in log.iterdir()] == ["pypop3d.log.1"]
 
 
