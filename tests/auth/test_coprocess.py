@@ -95,7 +95,8 @@ asked()
     assert bytes.fromhex(given[b"packet"].decode()) == b"user\0jan\0pass\0 a\xff\0\0"
     assert given[b"environment"] == b"PATH=/bin TPOP3D_CONTEXT=auth_other "
     assert int(given[b"blocked"], 16) == 0
-    assert given[b"ignored"] == b"0000000001001000"  # SIGPIPE and SIGXFSZ, which Python itself ignores
+    # SIGPIPE and SIGXFSZ, which Python itself ignores; those from 32 on are the C library's own.
+    assert int(given[b"ignored"], 16) & 0x7FFFFFFF == 0x01001000
     assert (given[b"argv"], given[b"folder"], given[b"session"]) == (b"1", b"/", b"True")
     assert given[b"fds"] == b"0 1 2"
 

@@ -95,5 +95,5 @@ def test_a_login_is_told_to_come_back_and_soon_may(site: Site, fault: str) -> No
     wait_for(site.lets_in, "a login after the fault", BACK_WITHIN)
     open_session.close()
     log = site.pop3d.log.read_text()[began:]
-    assert log.count("the database is away") == 1, "told once"
+    assert log.count("the database is away") in (1, 2), "told once, or by two processes in one moment"
     assert log.count("the database answers again") == 1

@@ -351,8 +351,13 @@ def test_reloads_leave_no_descriptor_behind(watched: Watched) -> None:
     assert watched.figure("pypop3d_start_time_seconds") < started
 
 
+def holds(pid: int, path: Path) -> bool:
+    """Tell whether a process has a file open."""
+    return any(str(fd.readlink()) == str(path) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def test_in_separated_mode(area: Path, vmail: pwd.struct_passwd) -> None:
-    watched = Watched(area / "separated", vmail, "privilege-separation: yes\n")
+    watched = Watched(area / "watched-separated", vmail, "privilege-separation: yes\n")
     try:
         wait_for(lambda: watched.get("/readyz") == (200, "ok\n"))
         client, other = watched.log_in(), watched.log_in("other")
@@ -366,7 +371,8 @@ def test_in_separated_mode(area: Path, vmail: pwd.struct_passwd) -> None:
         watched.log.rename(watched.log.with_suffix(".1"))
         os.kill(watched.site.pop3d.child.pid, signal.SIGUSR1)
         wait_for(watched.log.exists)
-        time.sleep(0.3)  # until all processes have had their signals
+        process = int(rows[watched.site.user("other")]["id"].partition(".")[0])
+        wait_for(lambda: holds(process, watched.log))
         other.quit()  # by a process of the mail's owner
         wait_for(lambda: "disconnected; " in watched.log.read_text())
         assert "going on with the file" not in watched.log.with_suffix(".1").read_text()
