@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import pwd
 import signal
@@ -139,24 +140,17 @@ def alive(site: EdgeSite, pid: int) -> bool:
 
 
 def worker_of(site: EdgeSite, port: int) -> int:
-    """Find the process that has a client's connection, by its open sockets."""
-    wanted = f":{port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[2].endswith(wanted):
-            inode = f"socket:[{fields[9]}]"
-            break
-    else:
-        return 0
+    """Find the process that has a client's connection to the TLS listener, by its open sockets."""
+    ends = f":{site.ports['tls']:04X}", f":{port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1])}
     master = site.pop3d.child.pid
     for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split():
         for link in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                if os.readlink(link) == inode:
+            with contextlib.suppress(OSError):
+                if os.readlink(link) in sockets:
                     return int(pid)
-            except OSError:
-                continue
-    return 0
+    raise AssertionError(f"nobody has the connection from port {port}")
 
 
 @pytest.mark.parametrize(("listener", "good"), [("old", True), ("tls", False)])
