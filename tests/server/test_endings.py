@@ -23,9 +23,16 @@ def stopped(server: Harness) -> Iterator[None]:
     pids = server.workers()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
+    while not all(_is_stopped(pid) for pid in pids):  # every thread of them, and not only soon
+        time.sleep(0.001)
     yield
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(state.rpartition(") ")[2].startswith("T") for state in states)
 
 
 def committed(server: Harness, client: Client) -> str:
